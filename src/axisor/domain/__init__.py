@@ -1,0 +1,1 @@
+"""Pure trading maths and rules: no I/O, no clock, no framework."""

@@ -1,0 +1,1 @@
+"""Our use of PostgreSQL, Valkey, HTTP, clocks and processes."""

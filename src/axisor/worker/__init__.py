@@ -1,0 +1,1 @@
+"""The `worker` and `scheduler` roles: queue consumers and periodic jobs."""
