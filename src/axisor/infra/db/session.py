@@ -1,0 +1,52 @@
+"""Connections, and one transaction per piece of work."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from axisor.infra.db.urls import sqlalchemy_url
+
+
+def _dumps(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def make_engine(url: str, *, pool_size: int = 5, application_name: str) -> AsyncEngine:
+    """Return a pool; connecting and waiting for a connection have deadlines, dead connections are noticed."""
+    return create_async_engine(
+        sqlalchemy_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        connect_args={"timeout": 5, "server_settings": {"application_name": application_name}},
+    )
+
+
+class Database:
+    """The pool of one role, and transactions on it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def transaction(self, *, user_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in one transaction, committed at the end; `user_id` opens that tenant's rows.
+
+        The app role sees no row of any tenant without `user_id`.
+        """
+        async with self._engine.begin() as connection:
+            if user_id is not None:
+                await connection.execute(
+                    text("select set_config('axisor.user_id', :user_id, true)"), {"user_id": user_id}
+                )
+            yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
