@@ -1,0 +1,1 @@
+"""Margin guard: rules that keep a position away from liquidation, and the pure decisions that follow from them."""
