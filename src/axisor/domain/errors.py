@@ -2,7 +2,8 @@
 
 AxisorError                    code · retryable · context (never a secret)
 ├─ DomainError                 a rule of trading says no
-│  ├─ PriceOffTick  LeverageOutOfRange  QuantityOutOfRange  InsufficientMargin  TradeNotRunning  InvalidRule
+│  ├─ PriceOffTick  PriceOutOfRange  LeverageOutOfRange  QuantityOutOfRange  AmountOutOfRange  FeeTierUnknown
+│  ├─ StopLossOutOfRange  TakeProfitOutOfRange  EntryMarginUnknown  InsufficientMargin  TradeNotRunning  InvalidRule
 ├─ AccessError                 NotAuthenticated  NotPermitted  SessionExpired
 ├─ NotFound  Conflict
 ├─ ExchangeError               raised only by adapters, and only by readings: commands answer with a value
@@ -56,6 +57,22 @@ class QuantityOutOfRange(DomainError):
 
 class AmountOutOfRange(DomainError):
     code = "amount_out_of_range"
+
+
+class FeeTierUnknown(DomainError):
+    code = "fee_tier_unknown"
+
+
+class StopLossOutOfRange(DomainError):
+    code = "stop_loss_out_of_range"
+
+
+class TakeProfitOutOfRange(DomainError):
+    code = "take_profit_out_of_range"
+
+
+class EntryMarginUnknown(DomainError):
+    code = "entry_margin_unknown"
 
 
 class InsufficientMargin(DomainError):
