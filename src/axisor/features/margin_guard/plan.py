@@ -68,9 +68,7 @@ def opening_cost_sats(trade: Trade) -> int:
     return entry_margin_sats + trade.opening_fee_sats + trade.maintenance_margin_sats + trade.closing_fee_sats
 
 
-def plan(
-    trade: Trade, rule: GuardRule | None, spending: Spending, *, fee_rate: Fraction, added_sats: int = 0
-) -> Plan:
+def plan(trade: Trade, rule: GuardRule | None, spending: Spending, *, fee_rate: Fraction, added_sats: int = 0) -> Plan:
     """Return what happens as the price goes on toward liquidation for ever.
 
     Args:
@@ -130,9 +128,7 @@ def _walk(trade: Trade, rule: GuardRule, spending: Spending, full: Fraction) -> 
     day_spent_sats, balance_sats = spending.account_day_spent_sats, spending.balance_sats or 0
     while len(steps) < MOST_STEPS and (rule.limits.max_count is None or count < rule.limits.max_count):
         price = mark_price(trade, share=rung.room_share, full=full)
-        target = liquidation_price_for_distance(
-            side=trade.side, price=price, distance=rung.action.refill_share * full
-        )
+        target = liquidation_price_for_distance(side=trade.side, price=price, distance=rung.action.refill_share * full)
         wanted_sats = (
             margin_for_liquidation_sats(
                 side=trade.side, quantity_usd=trade.quantity_usd, price=trade.price, liquidation_price=target

@@ -46,12 +46,12 @@ class PendingTopUp:
 class Spending:
     """What is left to spend. `None` for the balance means unknown, and unknown is not zero and not enough."""
 
-    position_spent_sats: int            # confirmed and pending, for this trade
+    position_spent_sats: int  # confirmed and pending, for this trade
     position_count: int
-    account_day_spent_sats: int         # confirmed and pending, in the last 24 hours
-    balance_sats: int | None            # free at the exchange, less what is pending
-    is_stopped: bool                    # the owner pressed "stop spending"
-    blocked_until: datetime | None = None   # quiet time after an unclean takeover
+    account_day_spent_sats: int  # confirmed and pending, in the last 24 hours
+    balance_sats: int | None  # free at the exchange, less what is pending
+    is_stopped: bool  # the owner pressed "stop spending"
+    blocked_until: datetime | None = None  # quiet time after an unclean takeover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +64,18 @@ class Facts:
     rungs: Mapping[str, RungState]
     pending: tuple[PendingTopUp, ...]
     spending: Spending
-    own_stop_price: Price | None        # the last stop Axisor set
-    is_stop_removed: bool               # the owner took ours away: not put back without asking
+    own_stop_price: Price | None  # the last stop Axisor set
+    is_stop_removed: bool  # the owner took ours away: not put back without asking
     is_stop_pending: bool
     is_close_pending: bool
-    seconds_to_liquidation: float | None    # at the present speed; None where the price does not approach it
+    seconds_to_liquidation: float | None  # at the present speed; None where the price does not approach it
     funding_rate: Fraction | None = None
     funding_at: datetime | None = None
 
 
 class HoldReason(StrEnum):
     NOT_RUNNING = "not_running"
-    ROOM = "room"                           # no step is due
+    ROOM = "room"  # no step is due
     AWAITING_OUTCOME = "awaiting_outcome"
     QUIET_AFTER_TAKEOVER = "quiet_after_takeover"
     SPENDING_STOPPED = "spending_stopped"
@@ -125,7 +125,7 @@ class AddMarginDeed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveStopDeed:
     stop_price: Price
-    reason: str                              # "place" | "follow" | "funding"
+    reason: str  # "place" | "follow" | "funding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ def decide(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
     room_share = _room_share(facts)
     held: Hold | None = None
     due = [rung for rung in rule.rungs if _is_due(rung, facts)]
-    for rung in reversed(due):                       # a gap through several steps: the deepest first
+    for rung in reversed(due):  # a gap through several steps: the deepest first
         match rung.action:
             case Close():
                 return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
@@ -205,7 +205,7 @@ def decide(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
 
 
 def price_wake_ups(facts: Facts, rule: GuardRule) -> WakeUps:
-    """Return the nearest price toward liquidation at which a step is due, and the nearest away where one is ready again.
+    """Return the nearest price toward liquidation where a step is due, and away from it where one is ready again.
 
     These two numbers are all that the trigger index keeps of a trade.
     """
@@ -236,9 +236,7 @@ def rungs_ready_again(facts: Facts, rule: GuardRule) -> tuple[str, ...]:
 
 
 def _room_share(facts: Facts) -> Fraction:
-    room = distance(
-        side=facts.trade.side, price=facts.trigger_price, liquidation_price=facts.trade.liquidation_price
-    )
+    room = distance(side=facts.trade.side, price=facts.trigger_price, liquidation_price=facts.trade.liquidation_price)
     return room / facts.full_room
 
 
@@ -282,9 +280,7 @@ def _decide_top_up(
         is_second_send = True
     elif spending.blocked_until is not None and now < spending.blocked_until:
         if not rule.allow_second_send or not _may_not_wait(facts, spending.blocked_until, now=now):
-            return Hold(
-                reason=HoldReason.QUIET_AFTER_TAKEOVER, rung=rung.key, wake=WakeUps(at=spending.blocked_until)
-            )
+            return Hold(reason=HoldReason.QUIET_AFTER_TAKEOVER, rung=rung.key, wake=WakeUps(at=spending.blocked_until))
         is_second_send = True
 
     target = liquidation_price_for_distance(
@@ -299,7 +295,7 @@ def _decide_top_up(
     if (blocked := _blocked_by_limits(facts, rule, rung, wanted_sats)) is not None:
         return blocked
     cap_sats = _cap_sats(facts, rule, trade)
-    if cap_sats <= 0:                                # leverage 1: nothing more can be added, or is needed
+    if cap_sats <= 0:  # leverage 1: nothing more can be added, or is needed
         return Hold(reason=HoldReason.REFILL_REACHED, rung=rung.key)
     return AddMarginDeed(
         rung=rung.key,

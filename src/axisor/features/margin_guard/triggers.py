@@ -7,7 +7,7 @@ re-key are O(1). The index only says "look": what to do is decided from exact fa
 """
 
 from collections.abc import Hashable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from axisor.domain.units import Price
 
@@ -15,14 +15,14 @@ WORD_BITS: Final = 64
 K = TypeVar("K", bound=Hashable)
 
 
-class _Levels(Generic[K]):
+class _Levels[K: Hashable]:
     """Keys by level, with the highest occupied level at hand."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, set[K]] = {}
-        self._low: dict[int, int] = {}     # word of 64 levels -> bits
-        self._mid: dict[int, int] = {}     # word of 64 low words -> bits
-        self._top = 0                      # bits of occupied mid words
+        self._low: dict[int, int] = {}  # word of 64 levels -> bits
+        self._mid: dict[int, int] = {}  # word of 64 low words -> bits
+        self._top = 0  # bits of occupied mid words
         self.best = -1
 
     def add(self, level: int, key: K) -> None:
@@ -72,14 +72,14 @@ class _Levels(Generic[K]):
         return word * WORD_BITS + self._low[word].bit_length() - 1
 
 
-class TriggerIndex(Generic[K]):
+class TriggerIndex[K: Hashable]:
     """Down- and up-triggers of keys; a key that fires stands in the index no more until it is put again."""
 
     _MIRROR: Final = 1 << 30
 
     def __init__(self) -> None:
         self._down: _Levels[K] = _Levels()
-        self._up: _Levels[K] = _Levels()       # levels are mirrored, so that the lowest is the best
+        self._up: _Levels[K] = _Levels()  # levels are mirrored, so that the lowest is the best
         self._places: dict[K, tuple[int | None, int | None]] = {}
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class TriggerIndex(Generic[K]):
             self._up.remove(self._MIRROR - up, key)
 
     def advance(self, *, down_price: Price, up_price: Price) -> tuple[K, ...]:
-        """Return every key whose down-trigger is at or above `down_price` or whose up-trigger is at or below `up_price`.
+        """Return every key whose down-trigger `down_price` has reached, or whose up-trigger `up_price` has.
 
         The two differ where quotes count beside the last price: the lowest price that counts fires what waits
         below, the highest what waits above.
