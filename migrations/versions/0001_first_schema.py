@@ -26,6 +26,7 @@ TENANT_BY_ACCOUNT = (
     "ledger_head",
     "command_request",
     "spending_stop",
+    "guard_fence",
     "incident",
 )
 HASH_PARTITIONS = 8
@@ -161,6 +162,11 @@ create table rung_state (
     is_armed boolean not null,
     changed_at timestamptz not null,
     primary key (exchange_account_id, position_id, rung)
+);
+
+create table guard_fence (
+    exchange_account_id uuid primary key references exchange_account (exchange_account_id) on delete cascade,
+    fence bigint not null                        -- the newest owner; an older one can write nothing more
 );
 
 create table intent (
@@ -391,6 +397,7 @@ GUARD_WRITES = (
     "attempt",
     "budget_reservation",
     "command_request",
+    "guard_fence",
     "notification",
     "rule",
     "rule_version",
@@ -432,6 +439,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "demo_run",
+        "guard_fence",
         "audit_event",
         "outbox",
         "notification",

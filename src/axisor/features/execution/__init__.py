@@ -1,0 +1,1 @@
+"""The one way to the exchange: intents, attempts, outcomes, budgets and the decision ledger."""
