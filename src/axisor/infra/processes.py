@@ -52,14 +52,11 @@ def can_map_root() -> bool:
     """Return whether this machine lets root make a user namespace."""
     if sys.platform != "linux":
         return False
-    child = os.fork()
-    if child == 0:
-        try:
-            map_root_to(1000)()
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(child, 0)[1] == 0
+    try:
+        subprocess.run(["/bin/true"], preexec_fn=map_root_to(1000), check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
 
 
 def is_alive(pid: int) -> bool:
@@ -114,12 +111,15 @@ def wait_until(condition: Callable[[], bool], *, deadline_s: float) -> bool:
 def end_all(pids: Iterable[int], *, signum: signal.Signals, grace_s: float) -> None:
     """End these processes: `signum` first, SIGKILL to those that are still there after `grace_s` seconds."""
     left = list(pids)
+
+    def are_gone() -> bool:
+        return not any(is_alive(pid) for pid in left)
+
     for step in (signum, signal.SIGKILL):
         for pid in left:
             _send(pid, step)
-        if wait_until(lambda: not any(is_alive(pid) for pid in left), deadline_s=grace_s):
+        if wait_until(are_gone, deadline_s=grace_s):
             return
-        left = [pid for pid in left if is_alive(pid)]
 
 
 def _send(pid: int, signum: signal.Signals) -> None:
