@@ -4,39 +4,52 @@ import os
 import signal
 import threading
 import time
+from dataclasses import dataclass
 from typing import Final
 
 _GRACE_S: Final = 5.0
 
 
-def signal_ready(fd: int | None) -> None:
-    """Tell the supervisor, if there is one, that this role now does its work.
+@dataclass
+class _Attached:
+    ready_fd: int | None = None
+
+
+_attached = _Attached()
+
+
+def attach(*, ready_fd: int | None, parent_fd: int | None) -> None:
+    """Take the two file descriptors that a supervisor handed over; both None when started by hand.
+
+    From now on this process ends when the supervisor dies, however it dies: it is asked with SIGTERM and, when it is
+    too busy to hear it, leaves hard 5 s later. Works where the kernel cannot signal the death of a parent.
+    """
+    _attached.ready_fd = ready_fd
+    if ready_fd is not None:
+        os.set_inheritable(ready_fd, False)
+    if parent_fd is not None:
+        os.set_inheritable(parent_fd, False)
+        threading.Thread(target=_end_with_parent, args=(parent_fd,), name="parent-watch", daemon=True).start()
+
+
+def signal_ready(fd: int | None = None) -> None:
+    """Tell the supervisor, if there is one, that this role now does its work. Later calls do nothing.
 
     Args:
-        fd: `settings.process.ready_fd`; None when the role was started by hand.
+        fd: `settings.process.ready_fd` where `attach` was not called.
     """
-    if fd is None:
+    target = _attached.ready_fd if _attached.ready_fd is not None else fd
+    _attached.ready_fd = None
+    if target is None:
         return
     try:
-        os.write(fd, b"1")
-    except BrokenPipeError:
-        return  # the supervisor is gone: the watch on its death ends this process
-    finally:
-        os.close(fd)
+        os.write(target, b"1")
+        os.close(target)
+    except OSError:
+        return  # said before, or the supervisor is gone: then the watch on its death ends this process
 
 
-def end_with_parent(fd: int | None) -> None:
-    """End this process when the supervisor that holds the other end of `fd` dies, however it dies.
-
-    Asks with SIGTERM and, when the process is too busy to hear it, leaves hard 5 s later. Works where the kernel
-    cannot signal the death of a parent.
-    """
-    if fd is None:
-        return
-    threading.Thread(target=_wait_for_parent, args=(fd,), name="parent-watch", daemon=True).start()
-
-
-def _wait_for_parent(fd: int) -> None:
+def _end_with_parent(fd: int) -> None:
     while os.read(fd, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

