@@ -30,7 +30,6 @@ _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MOST_S: Final = 10.0
 _HEALTHY_AFTER_S: Final = 30.0
 _LEFTOVER_GRACE_S: Final = 3.0
-_LOG_TAIL_LINES: Final = 6
 
 
 class RoleFailed(InfraError):
@@ -123,7 +122,7 @@ class Supervisor:
         """Start these roles side by side and return when all of them are ready.
 
         Raises:
-            RoleFailed: One ended again and again or was not ready in time; the message holds the end of its log.
+            RoleFailed: One ended again and again or was not ready in time; the message holds its last line.
         """
         for spec in specs:
             role = self._roles[spec.name] = _Role(spec)
@@ -154,7 +153,7 @@ class Supervisor:
             late = self._clock.boottime_s() > deadline
             if late or role.failures >= _START_ATTEMPTS:
                 reason = "was not ready in time" if late else "ended during its start"
-                raise RoleFailed(f"{role.spec.name} {reason}; the end of its log:\n{self._log_tail(role)}")
+                raise RoleFailed(f"{role.spec.name} {reason}: {self._last_word(role)}")
             await self._pause(role, POLL_S)
 
     async def _keep(self, role: _Role) -> None:
@@ -315,11 +314,12 @@ class Supervisor:
     def _output_file(self, role: _Role) -> Path:
         return self._log_dir / f"{role.spec.name}.out"
 
-    def _log_tail(self, role: _Role) -> str:
+    def _last_word(self, role: _Role) -> str:
+        """Return the last line the role wrote, and where the rest is."""
         for path in (self._output_file(role), self._log_dir / f"{role.spec.name}.log"):
             if path.exists() and (text := path.read_text(encoding="utf-8", errors="replace").strip()):
-                return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
-        return f"(nothing was written to {self._log_dir})"
+                return f"{text.splitlines()[-1]} (more in {self._log_dir})"
+        return f"it wrote nothing to {self._log_dir}"
 
 
 def end_leftovers(run_dir: Path) -> list[int]:
