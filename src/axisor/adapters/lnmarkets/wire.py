@@ -5,7 +5,7 @@ Members that a type marks as optional may be missing or null; unknown members ar
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -121,9 +121,8 @@ class WirePush(msgspec.Struct):
 
 
 class WireRpcError(msgspec.Struct):
-    code: int
-    message: str
-    data: Any = None
+    code: int | str = 0
+    message: str = ""
 
 
 class WireFrame(msgspec.Struct):
@@ -138,6 +137,10 @@ class WireFrame(msgspec.Struct):
 
 class WireHello(msgspec.Struct):
     version: str
+
+
+class WireStreamTime(msgspec.Struct):
+    time: int
 
 
 class WireAuthenticated(msgspec.Struct):
