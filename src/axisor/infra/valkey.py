@@ -86,6 +86,17 @@ async def nudge(valkey: Valkey, channel: str, message: object) -> bool:
     return True
 
 
+class Nudges:
+    """Sends nudges; a nudge that could not be sent is no failure of the work it tells of."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+
+    async def nudge(self, channel: str, message: object) -> bool:
+        """Send `message` as JSON; return False where Valkey is away."""
+        return await nudge(self._valkey, channel, message)
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A message; `pattern` is the subscribed pattern it matched, None for a plain channel."""
