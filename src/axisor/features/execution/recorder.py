@@ -28,11 +28,15 @@ AWAY: Final = (DBAPIError, OSError, TimeoutError, SQLAlchemyError)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One transaction. `spool` is its durable form, kept on the local disk while PostgreSQL is away."""
+    """One transaction. `spool` is its durable form, kept on the local disk while PostgreSQL is away.
+
+    `after` runs once the transaction is committed; it must not wait.
+    """
 
     name: str
     run: Callable[[AsyncConnection], Awaitable[None]]
     spool: tuple[SpoolLine, ...] = ()
+    after: Callable[[], None] | None = None
 
 
 class Recorder:
@@ -124,6 +128,8 @@ class Recorder:
         if self.is_database_away:
             self.is_database_away = False
             log.info("database_back", waiting=len(self._queue))
+        if write.after is not None:
+            write.after()
         return True
 
 

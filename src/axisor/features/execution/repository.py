@@ -310,15 +310,14 @@ async def list_intents(connection: AsyncConnection, exchange_account_id: Exchang
 async def list_attempts(
     connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, now: datetime
 ) -> list[Attempt]:
-    """Return the attempts that still matter: open ones, and those of which late evidence may still come."""
+    """Return the attempts that still matter: open ones, and all of the last hour, of which late evidence may come."""
     rows = await connection.execute(
         text(
             """
             select a.*, i.cause_kind, i.cause_id, i.cause_key, i.decision_id
             from attempt a join intent i using (exchange_account_id, intent_id)
             where a.exchange_account_id = :account
-              and (a.state in ('sent', 'unknown')
-                   or (a.state in ('refused', 'not_processed', 'not_applied') and a.signed_at > :since))
+              and (a.state in ('sent', 'unknown') or a.signed_at > :since)
             order by a.signed_at
             """
         ),
