@@ -9,13 +9,14 @@ from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
 
 _CALM_TICKS: Final = 1
-# Sizes in USD, then what a full stress and the size itself add to the distance from the last price, as fractions of it.
+_PARTS: Final = 100_000
+# Sizes in USD, then what the size and a full stress add to the distance from the last price, in 1/100,000 of it.
 _BUCKETS: Final = (
-    (0, 10_000, Fraction(0), Fraction(5, 100_000)),
-    (10_000, 50_000, Fraction(1, 100_000), Fraction(10, 100_000)),
-    (50_000, 100_000, Fraction(2, 100_000), Fraction(20, 100_000)),
-    (100_000, 250_000, Fraction(5, 100_000), Fraction(40, 100_000)),
-    (250_000, 500_000, Fraction(10, 100_000), Fraction(80, 100_000)),
+    (0, 10_000, 0, 5),
+    (10_000, 50_000, 1, 10),
+    (50_000, 100_000, 2, 20),
+    (100_000, 250_000, 5, 40),
+    (250_000, 500_000, 10, 80),
 )
 
 
@@ -28,9 +29,10 @@ def ladder(last_price: Price, stress: Fraction) -> tuple[PriceLevel, ...]:
     >>> [str(level.ask_price - level.bid_price) for level in ladder(Price(123_999), Fraction(0))]
     ['2', '4', '6', '14', '26']
     """
+    share, whole = stress.numerator, stress.denominator
     levels = []
     for min_size_usd, max_size_usd, by_size, by_stress in _BUCKETS:
-        away = _CALM_TICKS + (last_price * (by_size + by_stress * stress)).__floor__()
+        away = _CALM_TICKS + last_price * (by_size * whole + by_stress * share) // (_PARTS * whole)
         levels.append(
             PriceLevel(
                 min_size_usd=min_size_usd,
@@ -46,8 +48,8 @@ class StressMeter:
     """How far the price ranged over the last 50 points (10 s of a scenario): 0 up to 0.15 %, 1 from 1 % on."""
 
     _WINDOW = 50
-    _CALM, _FULL = Fraction(15, 10_000), Fraction(100, 10_000)
-    _STEPS = 100
+    _CALM, _FULL = 15, 100  # in 1/10,000 of the price
+    _STRESSES = tuple(Fraction(hundredths, 100) for hundredths in range(101))
 
     def __init__(self) -> None:
         self._count = 0
@@ -70,5 +72,6 @@ class StressMeter:
         if self._lows[0][0] < oldest:
             self._lows.popleft()
         lowest = self._lows[0][1]
-        share = (Fraction(self._highs[0][1] - lowest, lowest) - self._CALM) / (self._FULL - self._CALM)
-        return Fraction(min(max((share * self._STEPS).__floor__(), 0), self._STEPS), self._STEPS)
+        above_calm = 10_000 * (self._highs[0][1] - lowest) - self._CALM * lowest
+        hundredths = 100 * above_calm // ((self._FULL - self._CALM) * lowest)
+        return self._STRESSES[min(max(hundredths, 0), 100)]
