@@ -115,6 +115,7 @@ SETTLE_EVERY_S: Final = 1.0
 FIRST_SETTLE_AFTER_S: Final = 0.1
 TOKEN_DEADLINE_S: Final = 1.0
 STORE_EVERY_S: Final = 2.0
+NO_PRICE_RETRY_S: Final = 0.5
 NO_DEADLINE_S: Final = 86_400.0
 MOST_BACK_OFF_S: Final = 10.0
 LATE_EVIDENCE: Final = timedelta(hours=1)
@@ -174,6 +175,7 @@ class AccountRuntime:
         tasks: TaskSet,
         money_in_blocked_until: datetime | None,
         changed: Callable[[str], None],
+        announce: Callable[[Activity], None],
         allow_second_send: bool,
     ) -> None:
         self.exchange_account_id = exchange_account_id
@@ -192,6 +194,7 @@ class AccountRuntime:
         self._tasks = tasks
         self._blocked_until = money_in_blocked_until
         self._changed = changed
+        self._announce = announce
         self._allow_second_send = allow_second_send
         self._trades: dict[TradeId, WatchedTrade] = {}
         self._default_rule: GuardRule | None = None
@@ -382,7 +385,7 @@ class AccountRuntime:
 
     def _read_interval_s(self, failures: int) -> float:
         if failures:
-            return min(MOST_BACK_OFF_S, 0.25 * 2**failures)
+            return min(MOST_BACK_OFF_S, 0.25 * (1 << min(failures, 10)))
         now = self._clock.now()
         unsettled = [attempt for watched in self._trades.values() for attempt in watched.open_attempts()]
         unknown = [attempt for attempt in unsettled if attempt.state is AttemptState.UNKNOWN]
@@ -675,6 +678,7 @@ class AccountRuntime:
             return
         facts = self._facts(watched)
         if facts is None:
+            self._wake_at(trade_id, self._clock.boottime_s() + NO_PRICE_RETRY_S)
             return
         if tick_at is not None:
             watched.tick_at = tick_at
@@ -756,7 +760,8 @@ class AccountRuntime:
         return self._wallet.balance_sats - leaving
 
     def _boottime_of(self, at: datetime) -> float:
-        return self._clock.boottime_s() - (self._clock.now() - at).total_seconds()
+        age: timedelta = self._clock.now() - at
+        return self._clock.boottime_s() - age.total_seconds()
 
     def _make_ready_again(self, watched: WatchedTrade, facts: Facts) -> Facts:
         assert watched.rule is not None
@@ -898,7 +903,7 @@ class AccountRuntime:
                 "trigger_mark_price": usd_number(deed.trigger_price),
                 "is_second_send": deed.is_second_send,
             },
-            deed.arithmetic,
+            arithmetic=deed.arithmetic,
         )
         await self._submit(
             watched,
@@ -1008,7 +1013,7 @@ class AccountRuntime:
     def _retry_later(self, watched: WatchedTrade) -> None:
         """Decide again: at once after the first failure, then with growing pauses; a new attempt, never the old one."""
         watched.failures += 1
-        pause_s = 0.0 if watched.failures == 1 else min(MOST_BACK_OFF_S, 0.05 * 2 ** (watched.failures - 1))
+        pause_s = 0.0 if watched.failures == 1 else min(MOST_BACK_OFF_S, 0.05 * (1 << min(watched.failures, 10)))
         self._wake_at(watched.trade_id, self._clock.boottime_s() + pause_s)
 
     # --- requests of people ------------------------------------------------------------------------------------------
@@ -1146,7 +1151,7 @@ class AccountRuntime:
         async def run(connection: Any) -> None:
             await record_activity(connection, activity)
 
-        return Write("activity", run, after=lambda: self._changed("activity"))
+        return Write("activity", run, after=lambda: self._announce(activity))
 
     def _activity_of(self, watched: WatchedTrade, attempt: Attempt, answer: Answer | None) -> Activity | None:
         """Return what an attempt's new state means to its owner, or None."""
@@ -1192,7 +1197,7 @@ class AccountRuntime:
             case AttemptState.CONFIRMED | AttemptState.LATE_CONFIRMED | AttemptState.NOT_APPLIED:
                 after_s = (self._clock.now() - attempt.signed_at).total_seconds()
                 applied = attempt.state is not AttemptState.NOT_APPLIED
-                data = {"amount_sats": amount_sats, "applied": applied, "after_s": round(after_s, 3)}
+                data: dict[str, Any] = {"amount_sats": amount_sats, "applied": applied, "after_s": round(after_s, 3)}
                 if applied:
                     data |= self._rescue_data(watched, attempt)
                 return self._activity(watched, ActivityKind.RESCUE_SETTLED, Severity.DEED, data, **record)
@@ -1245,6 +1250,7 @@ class AccountRuntime:
         action: str,
         reason: str,
         outcome: dict[str, Any],
+        *,
         arithmetic: tuple[tuple[str, str, str], ...] = (),
     ) -> DecisionRecord:
         trade = facts.trade
@@ -1288,6 +1294,11 @@ class AccountRuntime:
             rule_version=None if watched.rule is None else watched.rule.version,
             code_version=__version__,
         )
+
+    def forget_triggers(self) -> None:
+        """Take every trade out of the index: this runtime ends."""
+        for trade_id in self._trades:
+            self._index.discard((self.exchange_account_id, trade_id))
 
     # --- state for others --------------------------------------------------------------------------------------------
 
