@@ -10,6 +10,10 @@ from lnmarkets_sdk.rest.v3.http.client import APIAuthContext, APIClientConfig, L
 from lnmarkets_sdk.rest.v3.models import futures_data as sdk_data
 from lnmarkets_sdk.rest.v3.models import futures_isolated as sdk_isolated
 from lnmarkets_sdk.stream.v1._internal.utils import create_signature
+from tests.factories.venue_clients import CREDENTIALS, a_client
+from tests.factories.wire_trades import WIRE_TRADE_ID, a_wire_account, a_wire_ticker, a_wire_trade
+from tests.fakes.manual_clock import START, ManualClock
+from tests.fakes.venue_http import Exchange, Recorded, VenueServer, answer, venue_server
 
 from axisor.adapters.lnmarkets.auth import stream_auth_params
 from axisor.adapters.lnmarkets.client import LnMarketsClient
@@ -27,10 +31,6 @@ from axisor.domain.commands import (
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import Price, TradeId
 from axisor.ports.exchange import Lane
-from tests.factories.venue_clients import CREDENTIALS, a_client
-from tests.factories.wire_trades import WIRE_TRADE_ID, a_wire_account, a_wire_ticker, a_wire_trade
-from tests.fakes.manual_clock import START, ManualClock
-from tests.fakes.venue_http import Exchange, Recorded, VenueServer, answer, venue_server
 
 TRADE_ID = TradeId(WIRE_TRADE_ID)
 SINCE = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -107,7 +107,9 @@ COMMANDS: dict[str, tuple[Command, Theirs]] = {
     ),
     "stop on a half dollar": (
         SetStopLoss(trade_id=TRADE_ID, stop_price=Price(190_001)),
-        lambda sdk: sdk.futures.isolated.update_stoploss(sdk_isolated.UpdateStoplossParams(id=TRADE_ID, value=95_000.5)),
+        lambda sdk: sdk.futures.isolated.update_stoploss(
+            sdk_isolated.UpdateStoplossParams(id=TRADE_ID, value=95_000.5)
+        ),
     ),
     "take-profit": (
         SetTakeProfit(trade_id=TRADE_ID, take_profit_price=Price(220_001)),
@@ -126,6 +128,15 @@ COMMANDS: dict[str, tuple[Command, Theirs]] = {
         new_trade(side="sell", type="limit", price=100_000.5, stoploss=105_000, takeprofit=90_000),
     ),
 }
+
+
+async def two_pages_of_fees(sdk: LNMClient) -> None:
+    first = await sdk.futures.isolated.get_funding_fees(sdk_isolated.GetIsolatedFundingFeesParams(trade_id=TRADE_ID))
+    assert first.next_cursor is not None
+    await sdk.futures.isolated.get_funding_fees(
+        sdk_isolated.GetIsolatedFundingFeesParams(trade_id=TRADE_ID, cursor=first.next_cursor)
+    )
+
 
 READINGS: dict[str, tuple[Ours, Theirs]] = {
     "time": (lambda ours: ours.fetch_time(), lambda sdk: sdk.time()),
@@ -168,17 +179,9 @@ READINGS: dict[str, tuple[Ours, Theirs]] = {
     ),
     "funding fees, two pages": (
         lambda ours: ours.list_funding_fees(TRADE_ID, lane=Lane.USER),
-        lambda sdk: two_pages_of_fees(sdk),
+        two_pages_of_fees,
     ),
 }
-
-
-async def two_pages_of_fees(sdk: LNMClient) -> None:
-    first = await sdk.futures.isolated.get_funding_fees(sdk_isolated.GetIsolatedFundingFeesParams(trade_id=TRADE_ID))
-    assert first.next_cursor is not None
-    await sdk.futures.isolated.get_funding_fees(
-        sdk_isolated.GetIsolatedFundingFeesParams(trade_id=TRADE_ID, cursor=first.next_cursor)
-    )
 
 
 async def a_plausible_answer(exchange: Exchange) -> None:

@@ -82,8 +82,9 @@ class TokenBucket:
 
     async def acquire(self, lane: Lane, *, deadline_s: float) -> bool:
         """Return True once a token was taken, False if none was free within `deadline_s` seconds."""
-        self._refill()
-        if not self._is_anyone_before(lane) and self._take(lane):
+        # Whoever waits goes first. What he must leave in the bucket, a newcomer of his lane or a lower one must too.
+        self._serve()
+        if self._take(lane):
             return True
         if deadline_s <= 0:
             return False
@@ -139,9 +140,6 @@ class TokenBucket:
         # The old rate counts for the whole interval: slower than the exact integral, never faster.
         nominal = self._limit.rate_per_s
         self._rate = min(nominal, self._rate + nominal * self._limit.recovery_per_s * elapsed_s)
-
-    def _is_anyone_before(self, lane: Lane) -> bool:
-        return any(self._waiters[other] for other in Lane if other <= lane)
 
     def _take(self, lane: Lane) -> bool:
         if self._clock.boottime_s() < self._paused_until_s:

@@ -7,23 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
-from axisor import __version__
-from axisor.adapters.lnmarkets.client import LnMarketsClient
-from axisor.adapters.lnmarkets.limits import RateLimit, TokenBucket
-from axisor.domain.commands import AddMargin, CloseTrade, Command, OpenTrade, SetStopLoss
-from axisor.domain.errors import (
-    ExchangeAuthFailed,
-    ExchangeError,
-    ExchangeProtocolError,
-    ExchangeRateLimited,
-    ExchangeRejected,
-    ExchangeUnavailable,
-)
-from axisor.domain.trades import PositionSide
-from axisor.domain.units import Price, TradeId
-from axisor.infra.clock import SystemClock
-from axisor.ports.exchange import Answer, AnswerKind, Lane
 from tests.factories.venue_clients import a_client
 from tests.factories.wire_trades import WIRE_TRADE_ID, a_wire_account, a_wire_ticker, a_wire_trade
 from tests.fakes.manual_clock import ManualClock
@@ -41,6 +24,23 @@ from tests.fakes.venue_http import (
     truncated,
     venue_server,
 )
+
+from axisor import __version__
+from axisor.adapters.lnmarkets.client import LnMarketsClient
+from axisor.adapters.lnmarkets.limits import RateLimit, TokenBucket
+from axisor.domain.commands import AddMargin, CloseTrade, Command, OpenTrade, SetStopLoss
+from axisor.domain.errors import (
+    ExchangeAuthFailed,
+    ExchangeError,
+    ExchangeProtocolError,
+    ExchangeRateLimited,
+    ExchangeRejected,
+    ExchangeUnavailable,
+)
+from axisor.domain.trades import PositionSide
+from axisor.domain.units import Price, TradeId
+from axisor.infra.clock import SystemClock
+from axisor.ports.exchange import Answer, AnswerKind, Lane
 
 TRADE_ID = TradeId(WIRE_TRADE_ID)
 ADD = AddMargin(trade_id=TRADE_ID, amount_sats=10_001)
@@ -96,7 +96,9 @@ async def test_a_new_trade_is_accepted_under_our_client_id(client: LnMarketsClie
     assert (await sent(client, OPEN)).kind is AnswerKind.ACCEPTED
 
 
-@pytest.mark.parametrize("changes", [{"clientId": None}, {"clientId": "another"}, {"clientId": "ours-1", "side": "sell"}])
+@pytest.mark.parametrize(
+    "changes", [{"clientId": None}, {"clientId": "another"}, {"clientId": "ours-1", "side": "sell"}]
+)
 async def test_a_new_trade_that_is_not_ours_is_unknown(
     client: LnMarketsClient, venue: VenueServer, changes: dict[str, Any]
 ) -> None:
@@ -129,10 +131,16 @@ async def test_a_new_trade_that_is_not_ours_is_unknown(
         pytest.param(reset(), AnswerKind.UNKNOWN, "connection_lost", id="reset before the answer"),
         pytest.param(close_silently(), AnswerKind.UNKNOWN, "connection_lost", id="closed before the answer"),
         pytest.param(
-            truncated(200, json.dumps(a_wire_trade()).encode(), missing=1), AnswerKind.UNKNOWN, "answer_truncated", id="truncated"
+            truncated(200, json.dumps(a_wire_trade()).encode(), missing=1),
+            AnswerKind.UNKNOWN,
+            "answer_truncated",
+            id="truncated",
         ),
         pytest.param(
-            truncated(400, json.dumps(REFUSAL).encode(), missing=1), AnswerKind.UNKNOWN, "answer_truncated", id="truncated refusal"
+            truncated(400, json.dumps(REFUSAL).encode(), missing=1),
+            AnswerKind.UNKNOWN,
+            "answer_truncated",
+            id="truncated refusal",
         ),
         pytest.param(raw(b"SSH-2.0-OpenSSH_9.2\r\n"), AnswerKind.UNKNOWN, "malformed_http", id="not HTTP"),
         pytest.param(raw(b"HTTP/1.1 200 OK\r\nContent-Le"), AnswerKind.UNKNOWN, "connection_lost", id="truncated head"),
@@ -165,7 +173,9 @@ async def test_a_reset_after_the_whole_answer_changes_nothing(client: LnMarketsC
     assert (await sent(client)).kind in {AnswerKind.ACCEPTED, AnswerKind.UNKNOWN}
 
 
-@pytest.mark.parametrize("reaction", [hang(), drip(200, json.dumps(a_wire_trade()).encode(), every_s=0.02)], ids=["hang", "drip"])
+@pytest.mark.parametrize(
+    "reaction", [hang(), drip(200, json.dumps(a_wire_trade()).encode(), every_s=0.02)], ids=["hang", "drip"]
+)
 async def test_no_complete_answer_in_time_is_unknown(
     client: LnMarketsClient, venue: VenueServer, reaction: Reaction
 ) -> None:
@@ -340,17 +350,24 @@ async def test_a_server_that_closed_meanwhile_costs_a_new_connection_only(
 
 
 async def test_a_hanging_reading_does_not_hold_up_a_command(client: LnMarketsClient, venue: VenueServer) -> None:
-    venue.will(hang(), answer(200, a_wire_trade()))
+    has_arrived = asyncio.Event()
+
+    async def hang_audibly(exchange: Exchange) -> None:
+        has_arrived.set()
+        await hang()(exchange)
+
+    venue.will(hang_audibly, answer(200, a_wire_trade()))
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(client.list_running_trades(lane=Lane.ROUTINE))
-        while not venue.requests:
-            await asyncio.sleep(0.001)
+        await has_arrived.wait()
         answered = await sent(client, deadline_s=1)
         reading.cancel()
     assert answered.kind is AnswerKind.ACCEPTED
 
 
-async def test_keeping_warm_leaves_a_connection_that_a_command_uses(client: LnMarketsClient, venue: VenueServer) -> None:
+async def test_keeping_warm_leaves_a_connection_that_a_command_uses(
+    client: LnMarketsClient, venue: VenueServer
+) -> None:
     venue.will(answer(200, b'"pong"'), answer(200, a_wire_trade()))
     await client.keep_warm()
     await client.keep_warm()  # an answer this young needs no second ping
@@ -418,7 +435,9 @@ async def test_a_reading_without_a_token_is_given_up(venue: VenueServer) -> None
 
 async def test_funding_fees_come_from_every_page_once(client: LnMarketsClient, venue: VenueServer) -> None:
     def page(ids: list[str], cursor: str | None) -> Reaction:
-        fees = [{"fee": 5, "settlementId": i, "time": "2026-08-20T16:00:00.000Z", "tradeId": WIRE_TRADE_ID} for i in ids]
+        fees = [
+            {"fee": 5, "settlementId": i, "time": "2026-08-20T16:00:00.000Z", "tradeId": WIRE_TRADE_ID} for i in ids
+        ]
         return answer(200, {"data": fees, "nextCursor": cursor})
 
     venue.will(page(["s3", "s2"], "2026-08-20T08:00:00.000Z"), page(["s2", "s1"], None))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import structlog
+from tests.factories.venue_clients import CREDENTIALS
+from tests.fakes.venue_stream import StreamServer, push_frame, stream_server
 
 from axisor.adapters.lnmarkets.auth import VenueClock
 from axisor.adapters.lnmarkets.feeds import (
@@ -27,8 +29,6 @@ from axisor.adapters.lnmarkets.stream import StreamConfig
 from axisor.domain.trades import CloseReason
 from axisor.infra.clock import SystemClock
 from axisor.ports.market_feed import FeedDown, FeedUp, Funding, Ladder, LastPrice, TradeEvent, WalletEvent
-from tests.factories.venue_clients import CREDENTIALS
-from tests.fakes.venue_stream import StreamServer, push_frame, stream_server
 
 CLOCK = SystemClock()
 QUICK = StreamConfig(
@@ -180,7 +180,13 @@ async def test_nobody_listening_is_down_until_somebody_does() -> None:
 async def test_frames_that_are_not_understood_are_passed_over(venue: StreamServer) -> None:
     async with listening(a_market_feed(venue)) as listener:
         await listener.expect(FeedUp)
-        for text in ("not json", "[]", "{}", '{"jsonrpc":"2.0","method":"news","params":{"x":1}}', '{"id":7,"result":1}'):
+        for text in (
+            "not json",
+            "[]",
+            "{}",
+            '{"jsonrpc":"2.0","method":"news","params":{"x":1}}',
+            '{"id":7,"result":1}',
+        ):
             await venue.push_text(text)
         await venue.push("unknown/topic", {})
         await venue.push(LAST_PRICE, {"time": 1, "lastPrice": -5})
@@ -223,7 +229,14 @@ async def test_twin_sockets_tell_each_price_once_and_survive_the_loss_of_one(ven
 async def test_an_account_is_authenticated_and_its_events_come_through(venue: StreamServer) -> None:
     async with listening(an_account_feed(venue)) as listener:
         assert (await listener.expect(FeedUp)).permissions == ("futures:isolated:read",)
-        trade = {"id": "t", "closedAt": 1787230800000, "closingFee": 1052, "pl": -52632, "exitPrice": 95000, "clientId": ""}
+        trade = {
+            "id": "t",
+            "closedAt": 1787230800000,
+            "closingFee": 1052,
+            "pl": -52632,
+            "exitPrice": 95000,
+            "clientId": "",
+        }
         await venue.push(ISOLATED_TRADES, {"pair": "btc_usd", "event": "stoploss", "trade": trade})
         await venue.push(DEPOSIT, {"currency": "btc", "id": "d", "amount": 500, "balance": 1500, "status": "CONFIRMED"})
         closed = await listener.expect(TradeEvent)

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.factories.wire_trades import a_wire_account, a_wire_ticker, a_wire_trade
 
 from axisor.adapters.lnmarkets import parse
 from axisor.domain.errors import ExchangeProtocolError
 from axisor.domain.trades import PositionSide, Trade, TradeStatus
-from tests.factories.wire_trades import a_wire_account, a_wire_ticker, a_wire_trade
 
 RECEIVED_AT = datetime(2026, 8, 20, 12, 0, 1, tzinfo=UTC)
 
@@ -24,7 +24,11 @@ json_values = st.recursive(
     max_leaves=8,
 )
 numbers = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
-odd_values = json_values | numbers | st.sampled_from(["buy", "sell", "limit", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+odd_values = (
+    json_values
+    | numbers
+    | st.sampled_from(["buy", "sell", "limit", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+)
 
 REST: list[tuple[Callable[[bytes], object], dict[str, Any]]] = [
     (parse.parse_trade, a_wire_trade()),
@@ -34,7 +38,10 @@ REST: list[tuple[Callable[[bytes], object], dict[str, Any]]] = [
     (parse.parse_time, {"time": "2026-08-20T12:00:00.123Z"}),
     (
         parse.parse_candle_page,
-        {"data": [{"time": "2026-08-20T12:00:00Z", "open": 1, "high": 2, "low": 1, "close": 2, "volume": 3}], "nextCursor": None},
+        {
+            "data": [{"time": "2026-08-20T12:00:00Z", "open": 1, "high": 2, "low": 1, "close": 2, "volume": 3}],
+            "nextCursor": None,
+        },
     ),
     (
         parse.parse_funding_fee_page,
@@ -50,7 +57,10 @@ STREAM: list[tuple[Callable[[msgspec.Raw], object], dict[str, Any]]] = [
     (partial(parse.parse_funding, received_boottime_s=0.0), {"current": {"rate": 0.1, "time": 1787227200123}}),
     (
         partial(parse.parse_trade_event, received_at=RECEIVED_AT, received_boottime_s=0.0),
-        {"event": "funding", "trade": {"id": "t", "margin": 1, "liquidationPrice": 2, "fundingFee": 3, "fundedAt": 1787227200123}},
+        {
+            "event": "funding",
+            "trade": {"id": "t", "margin": 1, "liquidationPrice": 2, "fundingFee": 3, "fundedAt": 1787227200123},
+        },
     ),
     (partial(parse.parse_wallet_event, is_deposit=True, received_boottime_s=0.0), {"amount": 1, "balance": 2}),
 ]
@@ -81,7 +91,9 @@ def test_random_bytes_never_surprise(body: bytes, parser: Callable[[Any], object
 
 
 @given(data=st.data(), case=st.sampled_from(PARSERS))
-def test_a_damaged_body_never_surprises(data: st.DataObject, case: tuple[Callable[[Any], object], dict[str, Any]]) -> None:
+def test_a_damaged_body_never_surprises(
+    data: st.DataObject, case: tuple[Callable[[Any], object], dict[str, Any]]
+) -> None:
     parser, body = case
     _read(parser, json.dumps(data.draw(damaged(body))).encode())
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes.virtual_time import LoopClock, run_virtually
 
 from axisor.adapters.lnmarkets.limits import RateLimit, TokenBucket
 from axisor.ports.exchange import Lane
-from tests.fakes.virtual_time import LoopClock, run_virtually
 
 EPSILON = 1e-6
 
@@ -254,13 +254,32 @@ def test_a_header_never_raises_the_bucket() -> None:
     run_virtually(work())
 
 
+class Sleeper(LoopClock):
+    """A machine that sleeps: only its boot-time clock goes on."""
+
+    slept_s = 0.0
+
+    def boottime_s(self) -> float:
+        return super().boottime_s() + self.slept_s
+
+
+@pytest.mark.parametrize("lane", [Lane.USER, Lane.ROUTINE])
+def test_a_newcomer_never_takes_the_token_of_somebody_who_waits(lane: Lane) -> None:
+    async def work() -> None:
+        clock = Sleeper()
+        bucket = TokenBucket(RateLimit(rate_per_s=0.1, burst=1), clock)
+        assert await bucket.acquire(Lane.PROTECT, deadline_s=0)
+        async with asyncio.TaskGroup() as tasks:
+            waiter = tasks.create_task(bucket.acquire(Lane.USER, deadline_s=1000))
+            await asyncio.sleep(1)
+            clock.slept_s = 100  # a token is there, and nobody has noticed yet
+            assert not await bucket.acquire(lane, deadline_s=0)
+        assert waiter.result()
+
+    run_virtually(work())
+
+
 def test_the_time_a_machine_sleeps_counts() -> None:
-    class Sleeper(LoopClock):
-        slept_s = 0.0
-
-        def boottime_s(self) -> float:
-            return super().boottime_s() + self.slept_s
-
     async def work() -> None:
         clock = Sleeper()
         bucket = TokenBucket(RateLimit(rate_per_s=0.01, burst=1), clock)

@@ -3,10 +3,10 @@ import pickle
 from datetime import timedelta
 
 import pytest
-
-from axisor.adapters.lnmarkets.auth import Credentials, VenueClock, request_headers, sign_request, stream_auth_params
 from tests.factories.venue_clients import CREDENTIALS
 from tests.fakes.manual_clock import START, ManualClock
+
+from axisor.adapters.lnmarkets.auth import Credentials, VenueClock, request_headers, sign_request, stream_auth_params
 
 TIMESTAMP_MS = 1700000000000
 CLOSED = "/v3/futures/isolated/trades/closed"

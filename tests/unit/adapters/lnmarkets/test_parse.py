@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.factories.wire_trades import WIRE_TRADE_ID, a_wire_account, a_wire_ticker, a_wire_trade
 
 from axisor.adapters.lnmarkets import parse
 from axisor.domain.errors import ExchangeProtocolError
 from axisor.domain.trades import CloseReason, OrderType, PositionSide, TradeStatus
 from axisor.domain.units import Price
 from axisor.ports.market_feed import TradeEventKind
-from tests.factories.wire_trades import WIRE_TRADE_ID, a_wire_account, a_wire_ticker, a_wire_trade
 
 RECEIVED_AT = datetime(2026, 8, 20, 12, 0, 1, tzinfo=UTC)
 
@@ -133,11 +133,18 @@ def test_an_account_is_read() -> None:
 
 
 def test_a_ticker_is_read_and_its_quotes_are_rounded_against_the_dealer() -> None:
-    levels = [{"minSize": 0, "maxSize": 100, "askPrice": 100000.2, "bidPrice": 99999.8}, {"minSize": 100, "maxSize": 200}]
+    levels = [
+        {"minSize": 0, "maxSize": 100, "askPrice": 100000.2, "bidPrice": 99999.8},
+        {"minSize": 100, "maxSize": 200},
+    ]
     ticker = parse.parse_ticker(encoded(a_wire_ticker(prices=levels, fundingTime=1787241600000)))
     assert [(level.ask_price, level.bid_price) for level in ticker.ladder] == [(200_001, 199_999), (None, None)]
     assert ticker.funding_at == datetime(2026, 8, 20, 16, 0, tzinfo=UTC)
-    assert (ticker.last_price, ticker.index_price, ticker.funding_rate) == (200_000, Decimal("100003.5"), Decimal("0.0001"))
+    assert (ticker.last_price, ticker.index_price, ticker.funding_rate) == (
+        200_000,
+        Decimal("100003.5"),
+        Decimal("0.0001"),
+    )
 
 
 def test_a_candle_off_the_tick_is_widened() -> None:
@@ -146,7 +153,10 @@ def test_a_candle_off_the_tick_is_widened() -> None:
     assert (candle.open, candle.high, candle.low, candle.close) == (2, 5, 1, 3)
 
 
-@pytest.mark.parametrize(("last_price", "floor", "ceil"), [(100000, 200_000, 200_000), (100000.5, 200_001, 200_001), (100000.3, 200_000, 200_001)])
+@pytest.mark.parametrize(
+    ("last_price", "floor", "ceil"),
+    [(100000, 200_000, 200_000), (100000.5, 200_001, 200_001), (100000.3, 200_000, 200_001)],
+)
 def test_a_last_price_off_the_tick_keeps_both_neighbours(last_price: float, floor: int, ceil: int) -> None:
     event = parse.parse_last_price(raw({"time": 1787227200123, "lastPrice": last_price}), 5.0)
     assert (event.floor, event.ceil, event.received_boottime_s) == (Price(floor), Price(ceil), 5.0)
@@ -187,7 +197,9 @@ def test_a_funding_event_carries_margin_and_liquidation() -> None:
     assert event.at == datetime(2026, 8, 20, 16, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("body", [{"event": "adl", "trade": {"id": "t"}}, {"event": "closed", "trade": {}}, {"event": "closed"}])
+@pytest.mark.parametrize(
+    "body", [{"event": "adl", "trade": {"id": "t"}}, {"event": "closed", "trade": {}}, {"event": "closed"}]
+)
 def test_an_unknown_event_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ExchangeProtocolError):
         parse.parse_trade_event(raw(body), received_at=RECEIVED_AT, received_boottime_s=5.0)
@@ -195,7 +207,15 @@ def test_an_unknown_event_is_refused(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b'{"code":"X"}', b'{"message":"Invalid request","issues":[]}', b"<html>", b'{"code":1,"message":"x"}'],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'{"code":"X"}',
+        b'{"message":"Invalid request","issues":[]}',
+        b"<html>",
+        b'{"code":1,"message":"x"}',
+    ],
 )
 def test_what_is_not_the_api_speaking_has_no_form(body: bytes) -> None:
     assert parse.parse_api_error(body) is None

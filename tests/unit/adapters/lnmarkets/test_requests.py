@@ -9,7 +9,9 @@ from axisor.domain.trades import PositionSide
 from axisor.domain.units import Price, TradeId
 
 
-@pytest.mark.parametrize(("price", "number"), [(121_569, 60_784.5), (120_000, 60_000), (1, 0.5), (199_999_999, 99_999_999.5)])
+@pytest.mark.parametrize(
+    ("price", "number"), [(121_569, 60_784.5), (120_000, 60_000), (1, 0.5), (199_999_999, 99_999_999.5)]
+)
 def test_a_price_is_a_json_number_without_needless_fraction(price: int, number: float) -> None:
     written = json_price(Price(price))
     assert written == number
