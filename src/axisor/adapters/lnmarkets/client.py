@@ -246,6 +246,7 @@ class LnMarketsClient:
 
     def _answer(self, request: SignedRequest, http: HttpAnswer, flight: Flight) -> Answer:
         answered_at = self._clock.now()
+        self._limiter.observe(http.headers)
         if 200 <= http.status < 300:
             return self._accepted(request.command, http, flight, answered_at)
         api_error = parse.parse_api_error(http.body)
@@ -277,7 +278,6 @@ class LnMarketsClient:
             log.exception("answer_unreadable", command=command.name, problem=error.message, context=error.context)
         if trade is not None and not _is_same(command, trade):
             trade, reason = None, "wrong_trade_in_answer"
-        self._limiter.observe(http.headers)
         return Answer(
             kind=AnswerKind.UNKNOWN if trade is None else AnswerKind.ACCEPTED,
             reason=reason,
@@ -333,7 +333,10 @@ class LnMarketsClient:
             async with asyncio.timeout(self._config.read_deadline_s):
                 return await self._http.exchange("GET", target, headers=headers, body=b"", flight=flight)
         except Exception as error:
-            raise ExchangeUnavailable(failure_word(error, flight), target=target.partition("?")[0]) from error
+            reason, path = failure_word(error, flight), target.partition("?")[0]
+            if reason == "internal_error":
+                log.exception("reading_failed_unexpectedly", target=path)
+            raise ExchangeUnavailable(reason, target=path) from error
 
     def _raise_refusal(self, http: HttpAnswer, limiter: TokenBucket, *, target: str, now: datetime) -> None:
         api_error = parse.parse_api_error(http.body)

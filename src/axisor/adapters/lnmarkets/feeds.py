@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -53,7 +53,7 @@ class _Failed:
     error: Exception
 
 
-async def _events_of[E](run: Callable[[Emit[E]], Coroutine[Any, Any, Any]], *, name: str) -> AsyncIterator[E]:
+async def _events_of[E](run: Callable[[Emit[E]], Coroutine[Any, Any, Any]], *, name: str) -> AsyncGenerator[E]:
     """Yield what `run` emits; a slow consumer slows the socket down, and a failure of `run` is raised here."""
     queue: asyncio.Queue[E | _Failed] = asyncio.Queue(_QUEUE)
 
@@ -78,10 +78,9 @@ class LnMarketsMarketFeed:
     def __init__(self, config: StreamConfig, *, clock: Clock, venue_clock: VenueClock) -> None:
         self._socket = StreamSocket(config, clock=clock, venue_clock=venue_clock, topics=(LAST_PRICE, BUCKETS, FUNDING))
 
-    async def stream(self) -> AsyncIterator[MarketEvent]:
+    def stream(self) -> AsyncGenerator[MarketEvent]:
         """Yield events for ever; reconnects by itself and says so with FeedDown and FeedUp."""
-        async for event in _events_of(self.run, name="market_feed"):
-            yield event
+        return _events_of(self.run, name="market_feed")
 
     async def run(self, emit: Emit[MarketEvent]) -> None:
         """Hand each event to `emit`, for ever."""
@@ -189,10 +188,9 @@ class TwinMarketFeed:
     def __init__(self, first: LnMarketsMarketFeed, second: LnMarketsMarketFeed) -> None:
         self._feeds = (first, second)
 
-    async def stream(self) -> AsyncIterator[MarketEvent]:
+    def stream(self) -> AsyncGenerator[MarketEvent]:
         """Yield events for ever; FeedDown only when both sockets are down."""
-        async for event in _events_of(self.run, name="twin_market_feed"):
-            yield event
+        return _events_of(self.run, name="twin_market_feed")
 
     async def run(self, emit: Emit[MarketEvent]) -> None:
         """Hand each event that is news to `emit`, for ever."""
@@ -229,10 +227,9 @@ class LnMarketsAccountFeed:
             credentials=credentials,
         )
 
-    async def stream(self) -> AsyncIterator[AccountEvent]:
+    def stream(self) -> AsyncGenerator[AccountEvent]:
         """Yield events for ever; authenticates and subscribes again after every reconnect."""
-        async for event in _events_of(self.run, name="account_feed"):
-            yield event
+        return _events_of(self.run, name="account_feed")
 
     async def run(self, emit: Emit[AccountEvent]) -> None:
         """Hand each event to `emit`, for ever."""
