@@ -145,15 +145,14 @@ async def listen(
 
 
 async def _listen_once(valkey: Valkey, channels: Sequence[str], patterns: Sequence[str]) -> AsyncGenerator[LinkEvent]:
-    pubsub = valkey.pubsub()
+    pubsub, subscriptions = valkey.pubsub(), len(channels) + len(patterns)
     try:
         async with asyncio.timeout(CONNECT_DEADLINE_S + ANSWER_DEADLINE_S):
             if channels:
                 await pubsub.subscribe(*channels)
             if patterns:
                 await pubsub.psubscribe(*patterns)
-        yield LinkUp()
-        silent_s = 0.0
+        confirmed, silent_s = 0, 0.0
         while True:
             raw = await _next_message(pubsub)
             if raw is None:
@@ -164,7 +163,14 @@ async def _listen_once(valkey: Valkey, channels: Sequence[str], patterns: Sequen
                     await pubsub.ping()
                 continue
             silent_s = 0.0
-            if (heard := _heard(raw)) is not None:
+            if raw["type"] in ("subscribe", "psubscribe"):
+                # redis-py subscribes again by itself after a lost connection: more confirmations tell of it.
+                if confirmed and confirmed % subscriptions == 0:
+                    yield LinkDown(reason="reconnected")
+                confirmed += 1
+                if confirmed % subscriptions == 0:
+                    yield LinkUp()
+            elif (heard := _heard(raw)) is not None:
                 yield heard
     finally:
         with contextlib.suppress(RedisError, OSError, TimeoutError):  # closing a dead connection fails: it is closed
