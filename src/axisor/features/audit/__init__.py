@@ -1,0 +1,1 @@
+"""Who did what: a chain of hashes that shows every later change."""

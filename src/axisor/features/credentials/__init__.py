@@ -1,0 +1,1 @@
+"""Exchange accounts of a person, and their sealed keys."""

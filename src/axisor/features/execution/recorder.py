@@ -1,0 +1,168 @@
+"""Writes that must reach PostgreSQL but never make a rescue wait: in order, retried, spooled while it is away."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from axisor.features.execution.repository import insert_decision, insert_sent, record_state
+from axisor.features.execution.spool import LineKind, Spool, SpoolLine, load_attempt, load_decision
+from axisor.infra.db.session import Database
+from axisor.ports.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+WRITE_DEADLINE_S: Final = 5.0
+RETRY_AFTER_S: Final = 0.25
+MOST_WAITING: Final = 50_000
+
+AWAY: Final = (DBAPIError, OSError, TimeoutError, SQLAlchemyError)
+"""What the driver raises while the database is away, slow or starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One transaction. `spool` is its durable form, kept on the local disk while PostgreSQL is away.
+
+    `after` runs once the transaction is committed; it must not wait.
+    """
+
+    name: str
+    run: Callable[[AsyncConnection], Awaitable[None]]
+    spool: tuple[SpoolLine, ...] = ()
+    after: Callable[[], None] | None = None
+
+
+class Recorder:
+    """The ordered queue of writes of one monitor process."""
+
+    def __init__(self, database: Database, spool: Spool, clock: Clock) -> None:
+        self._database = database
+        self._spool = spool
+        self._clock = clock
+        self._queue: deque[Write] = deque()
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self.is_database_away = False
+
+    def put(self, write: Write) -> None:
+        """Queue a write; it survives the database, and its spooled part the process."""
+        if self.is_database_away and write.spool:
+            self._spool.write(*write.spool)
+        if len(self._queue) >= MOST_WAITING:
+            log.error("recorder_full", name=write.name, waiting=len(self._queue))
+            if write.spool and not self.is_database_away:
+                self._spool.write(*write.spool)
+            return
+        self._queue.append(write)
+        self._drained.clear()
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Write for ever, oldest first; merge what an earlier process or an outage left in the spool."""
+        while True:
+            if not self._spool.is_empty and not self._queue:
+                await self._merge_spool()
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._filled.wait()
+            except TimeoutError:
+                continue
+            while self._queue:
+                if await self._write(self._queue[0]):
+                    self._queue.popleft()
+                else:
+                    await self._clock.sleep(RETRY_AFTER_S)
+            self._filled.clear()
+            self._drained.set()
+
+    async def drain(self, *, deadline_s: float) -> bool:
+        """Return True once everything queued is written, False at the deadline (the rest is spooled)."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._drained.wait()
+        except TimeoutError:
+            for write in self._queue:
+                if write.spool:
+                    self._spool.write(*write.spool)
+            return False
+        return True
+
+    async def merge_spool_now(self) -> None:
+        """Merge the spool before anything else is read from the database.
+
+        Raises:
+            SQLAlchemyError, OSError: the database is away.
+        """
+        await _merge(self._database, self._spool)
+
+    async def _merge_spool(self) -> None:
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S):
+                await _merge(self._database, self._spool)
+        except AWAY:
+            await self._clock.sleep(RETRY_AFTER_S)
+
+    async def _write(self, write: Write) -> bool:
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S), self._database.transaction() as connection:
+                await write.run(connection)
+        except IntegrityError:
+            # Written already, by the merge of the spool or by a transaction whose answer was lost.
+            log.warning("write_stood_already", name=write.name, exc_info=True)
+        except AWAY:
+            if not self.is_database_away:
+                self.is_database_away = True
+                log.exception("database_away", name=write.name, waiting=len(self._queue))
+                for waiting in self._queue:
+                    if waiting.spool:
+                        self._spool.write(*waiting.spool)
+            return False
+        if self.is_database_away:
+            self.is_database_away = False
+            log.info("database_back", waiting=len(self._queue))
+        if write.after is not None:
+            write.after()
+        return True
+
+
+async def _merge(database: Database, spool: Spool) -> None:
+    lines, offset = spool.read()
+    for line in lines:
+        async with database.transaction() as connection:
+            await _merge_line(connection, line)
+    if offset:
+        spool.drop(offset)
+        log.info("spool_merged", lines=len(lines))
+
+
+async def _merge_line(connection: AsyncConnection, line: SpoolLine) -> None:
+    if line.kind is LineKind.DECISION and line.decision is not None:
+        await insert_decision(connection, load_decision(line.decision))
+        return
+    assert line.attempt is not None
+    attempt = load_attempt(line.attempt)
+    if line.kind is LineKind.STATE:
+        await record_state(connection, attempt, answer=line.answer)
+        return
+    known = await connection.execute(
+        text(
+            "select 1 from attempt where exchange_account_id = :account and intent_id = :intent "
+            "and attempt_no = :attempt_no"
+        ),
+        {
+            "account": attempt.exchange_account_id,
+            "intent": attempt.intent_id,
+            "attempt_no": attempt.attempt_no,
+        },
+    )
+    if known.first() is None:
+        decision = None if line.decision is None else load_decision(line.decision)
+        await insert_sent(connection, attempt, decision=decision, from_spool=True)

@@ -1,0 +1,1 @@
+"""Prices and bars: recorded each second, served to charts."""

@@ -1,0 +1,1 @@
+"""Job queues: BullMQ behind the `JobQueue` port, hardened in one place."""

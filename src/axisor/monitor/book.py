@@ -1,0 +1,157 @@
+"""What the monitor knows of one trade: facts with their age, its rule, its attempts, its counter."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+
+from axisor.domain.commands import AddMargin, CloseTrade, SetStopLoss
+from axisor.domain.counter import added_sats
+from axisor.domain.trades import CloseReason, Trade
+from axisor.domain.units import IntentId, Price, TradeId
+from axisor.features.execution.attempts import Attempt, AttemptState, Cause
+from axisor.features.margin_guard.policy import PendingTopUp, RungState, full_room
+from axisor.features.margin_guard.rule import GuardRule
+
+STOP_PENDING_S = 2.0
+
+
+@dataclass(slots=True)
+class WatchedTrade:
+    """One trade in the monitor's memory. Only its account's runtime changes it."""
+
+    trade: Trade
+    requested_boottime_s: float
+    requested_at: datetime
+    rule: GuardRule | None = None
+    rungs: dict[str, RungState] = field(default_factory=dict)
+    attempts: dict[tuple[IntentId, int], Attempt] = field(default_factory=dict)
+    intents: dict[Cause, tuple[IntentId, int]] = field(default_factory=dict)
+    last_tag: int | None = None
+    own_stops: set[Price] = field(default_factory=set)
+    own_stop_price: Price | None = None
+    is_stop_removed: bool = False
+    funding_paid_sats: int = 0
+    explained_funding_sum: int | None = None
+    counter_sats: int | None = None
+    changed_boottime_s: float = float("-inf")
+    """The latest command or event: an answer requested before it is out of date."""
+    changed_at: datetime | None = None
+    close_reason: CloseReason | None = None
+    is_end_told: bool = False
+    hold_reason: str | None = None
+    tick_at: datetime | None = None
+    failures: int = 0
+    stored: Trade | None = None
+    stored_boottime_s: float = float("-inf")
+
+    @property
+    def trade_id(self) -> TradeId:
+        return self.trade.trade_id
+
+    @property
+    def label(self) -> str:
+        """Return the name a person gave the trade, or its leverage and side."""
+        return self.trade.client_id or f"{self.trade.leverage.normalize():f}x {self.trade.side.value}"
+
+    @property
+    def full_room(self) -> Fraction:
+        return full_room(self.trade)
+
+    def funding_paid_of(self, trade: Trade) -> int:
+        """Return the funding paid from the margin as far as explained, and what a grown sum adds to it.
+
+        Between a settlement and the reading of its fee the sum has grown by a fee that was paid (a receiver is
+        credited elsewhere), so the estimate holds on both sides of a command.
+        """
+        explained = self.explained_funding_sum or 0
+        return self.funding_paid_sats + max(0, trade.sum_funding_fees_sats - explained)
+
+    def counter_of(self, trade: Trade) -> int:
+        """Return the counter of added sats that a statement of this trade shows."""
+        return added_sats(trade, funding_paid_from_margin_sats=self.funding_paid_of(trade))
+
+    @property
+    def is_funding_explained(self) -> bool:
+        return self.explained_funding_sum == self.trade.sum_funding_fees_sats
+
+    def open_top_ups(self) -> list[Attempt]:
+        """Return the top-ups of unknown or pending outcome, oldest first."""
+        found = [
+            attempt for attempt in self.attempts.values() if attempt.is_open and isinstance(attempt.command, AddMargin)
+        ]
+        return sorted(found, key=lambda attempt: attempt.signed_at)
+
+    def open_attempts(self) -> list[Attempt]:
+        return [attempt for attempt in self.attempts.values() if attempt.is_open]
+
+    def pending(self) -> tuple[PendingTopUp, ...]:
+        return tuple(
+            PendingTopUp(
+                amount_sats=attempt.amount_sats or 0,
+                is_unknown=attempt.state is AttemptState.UNKNOWN,
+                is_second_send=attempt.is_second_send,
+                quiet_until=attempt.quiet_until,
+            )
+            for attempt in self.open_top_ups()
+        )
+
+    def is_stop_pending(self, now: datetime) -> bool:
+        """Return whether a stop is on its way; a repeatable command is waited for only briefly."""
+        return any(
+            isinstance(attempt.command, SetStopLoss) and (now - attempt.signed_at).total_seconds() < STOP_PENDING_S
+            for attempt in self.open_attempts()
+        )
+
+    def is_close_pending(self, now: datetime) -> bool:
+        return any(
+            isinstance(attempt.command, CloseTrade) and (now - attempt.signed_at).total_seconds() < STOP_PENDING_S
+            for attempt in self.open_attempts()
+        )
+
+    def growth(self, counter_sats: int) -> int:
+        """Return how much of the counter's growth since the oldest open top-up no confirmed attempt explains."""
+        still_open = self.open_top_ups()
+        if not still_open:
+            return 0 if self.counter_sats is None else counter_sats - self.counter_sats
+        oldest = still_open[0]
+        base = oldest.counter_before_sats if oldest.counter_before_sats is not None else self.counter_sats or 0
+        explained = sum(
+            attempt.amount_sats or 0
+            for attempt in self.attempts.values()
+            if attempt.state is AttemptState.CONFIRMED
+            and isinstance(attempt.command, AddMargin)
+            and attempt.signed_at >= oldest.signed_at
+        )
+        return counter_sats - base - explained
+
+    def put(self, attempt: Attempt) -> None:
+        self.attempts[(attempt.intent_id, attempt.attempt_no)] = attempt
+        known = self.intents.get(attempt.cause)
+        newest = attempt.attempt_no if known is None else max(known[1], attempt.attempt_no)
+        self.intents[attempt.cause] = (attempt.intent_id, newest)
+        if attempt.tag is not None:
+            self.last_tag = attempt.tag
+
+    def forget_settled(self, before: datetime) -> None:
+        """Drop attempts whose late evidence is no longer waited for."""
+        self.attempts = {
+            key: attempt for key, attempt in self.attempts.items() if attempt.is_open or attempt.signed_at > before
+        }
+
+    def set_rung(self, rung: str, *, is_armed: bool) -> RungState:
+        """Use up a step, or make it ready again under the next number; return its new state."""
+        present = self.rungs.get(rung, RungState(arming_no=1, is_armed=True))
+        number = present.arming_no + 1 if is_armed and not present.is_armed else present.arming_no
+        state = RungState(arming_no=number, is_armed=is_armed)
+        self.rungs[rung] = state
+        return state
+
+    def has_changed(self) -> bool:
+        """Return whether anything but the floating P&L differs from what is stored."""
+        return self.stored is None or replace(self.trade, pnl_sats=0) != replace(self.stored, pnl_sats=0)
+
+
+def open_tags(attempts: Iterable[Attempt]) -> list[int]:
+    """Return the tags that open attempts carry."""
+    return [attempt.tag for attempt in attempts if attempt.tag is not None and attempt.is_open]

@@ -1,0 +1,48 @@
+"""One trigger index per size bucket: quotes differ by size, the last price does not."""
+
+from collections.abc import Iterator
+
+from axisor.domain.units import ExchangeAccountId, Price, TradeId
+from axisor.features.margin_guard.policy import WakeUps
+from axisor.features.margin_guard.triggers import TriggerIndex
+from axisor.monitor.market import MarketState
+
+type TradeKey = tuple[ExchangeAccountId, TradeId]
+
+
+class GuardIndex:
+    """Which trades does the present market concern? Shared by all accounts of a shard."""
+
+    def __init__(self) -> None:
+        self._by_bucket: dict[int | None, TriggerIndex[TradeKey]] = {}
+        self._bucket_of: dict[TradeKey, int | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._bucket_of)
+
+    def put(self, key: TradeKey, wake: WakeUps, *, bucket: int | None) -> None:
+        """Set what wakes a trade, in the bucket of its size."""
+        self.discard(key)
+        self._by_bucket.setdefault(bucket, TriggerIndex()).put(
+            key, at_or_below=wake.at_or_below, at_or_above=wake.at_or_above
+        )
+        self._bucket_of[key] = bucket
+
+    def discard(self, key: TradeKey) -> None:
+        bucket = self._bucket_of.pop(key, -1)
+        if bucket in self._by_bucket:
+            self._by_bucket[bucket].discard(key)
+
+    def due(self, market: MarketState, boottime_s: float) -> Iterator[TradeKey]:
+        """Yield every trade whose trigger the present prices have reached; it must be put again."""
+        levels = market.levels
+        for bucket, index in self._by_bucket.items():
+            level = levels[bucket] if bucket is not None and bucket < len(levels) else None
+            span = market.span(level, boottime_s)
+            if span is not None:
+                yield from index.advance(down_price=span.low, up_price=span.high)
+
+
+def step_away(price: Price, share_per_mille: int) -> int:
+    """Return a price step of so many per mille, at least one tick."""
+    return max(1, price * share_per_mille // 1000)

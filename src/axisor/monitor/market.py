@@ -1,0 +1,148 @@
+"""The market as the monitor sees it: the newest price, quotes by size, speed, and how old all that is."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Final
+
+from axisor.domain.trades import PositionSide, PriceLevel
+from axisor.domain.units import Price
+from axisor.ports.market_feed import Funding, Ladder, LastPrice
+
+SPEED_WINDOWS_S: Final = (2.0, 10.0, 30.0)
+SUSPECT_JUMP: Final = Fraction(1, 3)
+CONFIRMING_BAND: Final = Fraction(1, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSpan:
+    """The lowest and the highest price that count for one size of order."""
+
+    low: Price
+    high: Price
+
+
+class MarketState:
+    """Fed by the market feed; answers for the whole shard.
+
+    A price that jumps by more than a third is suspect: it counts only once a second frame confirms it, so that one
+    corrupt frame moves no sat.
+    """
+
+    def __init__(self, *, stale_after_s: float, use_quotes: bool) -> None:
+        self._stale_after_s = stale_after_s
+        self._use_quotes = use_quotes
+        self._last: LastPrice | None = None
+        self._suspect: LastPrice | None = None
+        self._ladder: Ladder | None = None
+        self._funding: Funding | None = None
+        self._trail: deque[tuple[float, Price]] = deque()
+        self.is_feed_up = False
+
+    @property
+    def last(self) -> LastPrice | None:
+        """Return the newest price that counts."""
+        return self._last
+
+    @property
+    def levels(self) -> tuple[PriceLevel, ...]:
+        """Return the newest quotes, of whatever age."""
+        return () if self._ladder is None else self._ladder.levels
+
+    def take_price(self, price: LastPrice) -> bool:
+        """Take a price; return False where it is suspect or older than what is known."""
+        if self._last is not None:
+            if price.at < self._last.at or price.floor <= 0:
+                return False
+            if _jump(self._last.floor, price.floor) > SUSPECT_JUMP:
+                confirmed = self._suspect is not None and _jump(self._suspect.floor, price.floor) <= CONFIRMING_BAND
+                if not confirmed:
+                    self._suspect = price
+                    return False
+        self._suspect = None
+        self._last = price
+        self._trail.append((price.received_boottime_s, price.floor))
+        while self._trail[0][0] < price.received_boottime_s - SPEED_WINDOWS_S[-1]:
+            self._trail.popleft()
+        return True
+
+    def take_ladder(self, ladder: Ladder) -> None:
+        self._ladder = ladder
+
+    def take_funding(self, funding: Funding) -> None:
+        self._funding = funding
+
+    def age_s(self, boottime_s: float) -> float | None:
+        """Return the age of the newest price in seconds, None where there is none."""
+        return None if self._last is None else boottime_s - self._last.received_boottime_s
+
+    def is_fresh(self, boottime_s: float) -> bool:
+        """Return whether a sat may move on this price."""
+        age_s = self.age_s(boottime_s)
+        return age_s is not None and age_s <= self._stale_after_s
+
+    def span(self, level: PriceLevel | None, boottime_s: float) -> PriceSpan | None:
+        """Return the prices that count for orders of a size bucket: last price, and its quotes while they are fresh."""
+        if self._last is None:
+            return None
+        low, high = self._last.floor, self._last.ceil
+        ladder = self._ladder
+        is_quoted = (
+            self._use_quotes
+            and level is not None
+            and ladder is not None
+            and boottime_s - ladder.received_boottime_s <= self._stale_after_s
+        )
+        if is_quoted and level is not None:
+            if level.bid_price is not None:
+                low = min(low, level.bid_price)
+            if level.ask_price is not None:
+                high = max(high, level.ask_price)
+        return PriceSpan(low, high)
+
+    def level_for(self, quantity_usd: int) -> int | None:
+        """Return the number of the size bucket of an order, None where no quotes are known."""
+        levels = self.levels
+        for number, level in enumerate(levels):
+            if quantity_usd <= level.max_size_usd:
+                return number
+        return len(levels) - 1 if levels else None
+
+    def trigger_price(self, side: PositionSide, quantity_usd: int, boottime_s: float) -> Price | None:
+        """Return the side's pessimistic price: a long's lower, a short's higher one."""
+        number = self.level_for(quantity_usd)
+        span = self.span(None if number is None else self.levels[number], boottime_s)
+        if span is None:
+            return None
+        return span.low if side is PositionSide.LONG else span.high
+
+    def seconds_to(self, side: PositionSide, liquidation_price: Price) -> float | None:
+        """Return the seconds to a liquidation price at the fastest of the recent speeds; None while moving away."""
+        if self._last is None:
+            return None
+        now_s, price = self._last.received_boottime_s, self._last.floor
+        left = side.sign * (price - liquidation_price)
+        if left <= 0:
+            return 0.0
+        fastest = 0.0
+        for window_s in SPEED_WINDOWS_S:
+            then = next(((at_s, was) for at_s, was in self._trail if at_s >= now_s - window_s), None)
+            if then is not None and now_s - then[0] > 0:
+                fastest = max(fastest, side.sign * (then[1] - price) / (now_s - then[0]))
+        return left / fastest if fastest > 0 else None
+
+    @property
+    def funding_rate(self) -> Fraction | None:
+        """Return the announced rate, positive where longs pay."""
+        if self._funding is None or self._funding.rate is None:
+            return None
+        return Fraction(self._funding.rate)
+
+    @property
+    def funding_at(self) -> datetime | None:
+        return None if self._funding is None else self._funding.settles_at
+
+
+def _jump(before: Price, after: Price) -> Fraction:
+    return Fraction(abs(after - before), before)
