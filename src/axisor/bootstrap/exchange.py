@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from axisor.adapters.lnmarkets.auth import Credentials as SigningKey
-from axisor.adapters.lnmarkets.auth import VenueClock
-from axisor.adapters.lnmarkets.client import ClientConfig, LnMarketsClient
-from axisor.adapters.lnmarkets.feeds import LnMarketsAccountFeed, LnMarketsMarketFeed, TwinMarketFeed
-from axisor.adapters.lnmarkets.limits import RateLimit, TokenBucket
+from axisor.adapters.lnmarkets.client import ClientConfig
+from axisor.adapters.lnmarkets.limits import RateLimit
 from axisor.adapters.lnmarkets.stream import StreamConfig
+from axisor.adapters.lnmarkets.venue import LnMarketsVenue
 from axisor.domain.errors import ConfigurationError
 from axisor.ports.clock import Clock
 from axisor.ports.credentials import Credentials, Network
@@ -41,63 +40,16 @@ def addresses(settings: Settings, network: Network) -> Addresses:
             return Addresses(rest_url=exchange.paper_rest_url, stream_url=exchange.paper_stream_url)
 
 
-class Venue:
-    """One network's exchange as this process reaches it: one clock and one public rate limit for all accounts."""
-
-    def __init__(self, settings: Settings, network: Network, *, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._addresses = addresses(settings, network)
-        self.network = network
-        self.venue_clock = VenueClock(clock)
-        self._public_limiter = TokenBucket(
-            RateLimit(rate_per_s=settings.exchange.public_rate_per_s, burst=1), clock, name=f"{network}:public"
-        )
-
-    def public_client(self) -> LnMarketsClient:
-        """Return a client without keys."""
-        return LnMarketsClient(
-            ClientConfig(rest_url=self._addresses.rest_url),
-            clock=self._clock,
-            limiter=self._public_limiter,
-            public_limiter=self._public_limiter,
-            venue_clock=self.venue_clock,
-        )
-
-    def account_client(self, credentials: Credentials, *, name: str, limit: RateLimit | None = None) -> LnMarketsClient:
-        """Return the client of one account, with a rate limit of its own."""
-        exchange = self._settings.exchange
-        default = RateLimit(rate_per_s=exchange.private_rate_per_s, burst=exchange.private_burst)
-        return LnMarketsClient(
-            ClientConfig(
-                rest_url=self._addresses.rest_url,
-                signature_max_age_s=self._settings.guard.signature_window_s,
-            ),
-            clock=self._clock,
-            limiter=TokenBucket(limit or default, self._clock, name=name),
-            public_limiter=self._public_limiter,
-            venue_clock=self.venue_clock,
-            credentials=signing_key(credentials),
-        )
-
-    def account_feed(self, credentials: Credentials) -> LnMarketsAccountFeed:
-        """Return the private stream of one account."""
-        return LnMarketsAccountFeed(
-            StreamConfig(url=self._addresses.stream_url),
-            signing_key(credentials),
-            clock=self._clock,
-            venue_clock=self.venue_clock,
-        )
-
-    def market_feed(self) -> LnMarketsMarketFeed:
-        """Return one public price stream."""
-        return LnMarketsMarketFeed(
-            StreamConfig(url=self._addresses.stream_url), clock=self._clock, venue_clock=self.venue_clock
-        )
-
-    def twin_market_feed(self) -> TwinMarketFeed:
-        """Return two public price streams of which the first frame wins."""
-        return TwinMarketFeed(self.market_feed(), self.market_feed())
+def make_venue(settings: Settings, network: Network, *, clock: Clock) -> LnMarketsVenue:
+    """Return what builds clients and feeds of a network: they share its public limit and its measured clock."""
+    where, exchange = addresses(settings, network), settings.exchange
+    return LnMarketsVenue(
+        rest=ClientConfig(rest_url=where.rest_url, signature_max_age_s=settings.guard.signature_window_s),
+        stream=StreamConfig(url=where.stream_url),
+        clock=clock,
+        public_limit=RateLimit(rate_per_s=exchange.public_rate_per_s, burst=1),
+        private_limit=RateLimit(rate_per_s=exchange.private_rate_per_s, burst=exchange.private_burst),
+    )
 
 
 def signing_key(credentials: Credentials) -> SigningKey:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from axisor.bootstrap.exchange import Venue, networks_of
+from axisor.bootstrap.exchange import make_venue, networks_of, signing_key
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.credentials.service import CredentialsService
 from axisor.features.execution.executor import Executor, Timing
@@ -14,7 +14,7 @@ from axisor.infra.db.session import Database
 from axisor.infra.lease import FileLease
 from axisor.infra.tasks import TaskSet
 from axisor.ports.clock import Clock
-from axisor.ports.credentials import Credentials, Network
+from axisor.ports.credentials import Network
 from axisor.ports.exchange import ExchangeClient
 from axisor.ports.market_feed import AccountFeed
 from axisor.settings import Settings
@@ -41,7 +41,7 @@ class MonitorParts:
         self.lease = lease
         self.spool = Spool(settings.paths.data_dir / "spool", "shard-0")
         self.recorder = Recorder(database, self.spool, clock)
-        self.venues = {network: Venue(settings, network, clock=clock) for network in networks_of(settings)}
+        self.venues = {network: make_venue(settings, network, clock=clock) for network in networks_of(settings)}
         self._credentials = CredentialsService(
             database, KeyRing(Key(settings.keys.master_key)), clock=clock, is_demo=settings.demo.enabled
         )
@@ -55,10 +55,10 @@ class MonitorParts:
         self, network: Network, exchange_account_id: ExchangeAccountId
     ) -> tuple[ExchangeClient, AccountFeed, Callable[[], Awaitable[None]]]:
         """Return an account's client and feed, and what closes them."""
-        credentials: Credentials = await self._credentials.open(exchange_account_id)
+        key = signing_key(await self._credentials.open(exchange_account_id))
         venue = self.venues[network]
-        client = venue.account_client(credentials, name=exchange_account_id)
-        return client, venue.account_feed(credentials), client.close
+        client = venue.account_client(key, name=exchange_account_id)
+        return client, venue.account_feed(key), client.close
 
     def executor(self, exchange_account_id: ExchangeAccountId, client: ExchangeClient, tasks: TaskSet) -> Executor:
         """Return the executor of one account."""

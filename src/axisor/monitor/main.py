@@ -108,7 +108,7 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
     watches = {
         network: NetworkWatch(
             network=network,
-            feed=venue.twin_market_feed(),
+            feed=venue.market_feed(),
             market=MarketState(stale_after_s=settings.guard.price_stale_s, use_quotes=settings.guard.use_bucket_quotes),
         )
         for network, venue in parts.venues.items()
@@ -129,16 +129,16 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
             group.create_task(_hear(shard, valkey), name="nudges"),
             group.create_task(_take_commands(shard, settings, stop), name="commands"),
         ]
-        ready = group.create_task(_tell_ready(shard, settings), name="ready")
+        ready = group.create_task(_tell_ready(shard), name="ready")
         await stop.wait()
         ready.cancel()
         for task in work:
             task.cancel()
 
 
-async def _tell_ready(shard: Shard, settings: Settings) -> None:
+async def _tell_ready(shard: Shard) -> None:
     await shard.is_ready.wait()
-    signal_ready(settings.process.ready_fd)
+    signal_ready()
 
 
 async def _until_database(parts: MonitorParts, stop: asyncio.Event) -> None:
