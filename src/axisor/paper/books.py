@@ -103,5 +103,7 @@ def _of_account(account: Account) -> list[str]:
     for (trade_id, book), amount in held.items():
         if book in {Book.MARGIN, Book.RESERVE} and amount != expected.pop((trade_id, book), 0):
             found.append(f"{trade_id}: {book} in the books is {amount}")
-    found += [f"{trade_id}: {book} {amount} is not in the books" for (trade_id, book), amount in expected.items() if amount]
+    found += [
+        f"{trade_id}: {book} {amount} is not in the books" for (trade_id, book), amount in expected.items() if amount
+    ]
     return found

@@ -89,7 +89,7 @@ class NewTrade:
 
 
 class Engine:
-    """The whole exchange in memory. One thread calls it; after each call, `take_events` and `take_dirty` tell the rest."""
+    """The whole exchange in memory; after each call, `take_events` and `take_dirty` tell what it changed."""
 
     def __init__(
         self,
@@ -146,9 +146,7 @@ class Engine:
     ) -> Account:
         """Return a new account with one API key and `balance_sats` deposited."""
         fee_rate(fee_tier)
-        account = Account(
-            account_id=str(uuid4()), username=username, created_at_ms=self._now_ms(), fee_tier=fee_tier
-        )
+        account = Account(account_id=str(uuid4()), username=username, created_at_ms=self._now_ms(), fee_tier=fee_tier)
         self._accounts[account.account_id] = account
         self.create_key(account, scopes=scopes)
         if balance_sats:
@@ -507,6 +505,10 @@ class Engine:
         dirty, self._dirty = self._dirty, set()
         return dirty
 
+    def mark_dirty(self, account_ids: set[str]) -> None:
+        """Put accounts back among the changed: they could not be saved."""
+        self._dirty |= account_ids
+
     def discrepancies(self) -> list[str]:
         """Return every difference between the books and the balances; empty when all is well."""
         return discrepancies(self.books, self._accounts.values())
@@ -579,7 +581,7 @@ class Engine:
         return self._last if price is None else price
 
     def _better_reference(self, trade: PaperTrade) -> Price:
-        """Return the price a take-profit must lie beyond: it fires on the last price, and a quote may be ahead of it."""
+        """Return the price a take-profit must lie beyond: it fires on the last price, a quote may be ahead of it."""
         quote = self.exit_quote(trade)
         return max(self._last, quote) if trade.side is PositionSide.LONG else min(self._last, quote)
 
@@ -644,9 +646,7 @@ class Engine:
     def _close(self, trade: PaperTrade, *, exit_price: Price, kind: CloseKind) -> None:
         account = self._accounts[trade.account_id]
         now_ms = self._now_ms()
-        fee_sats = trading_fee_sats(
-            quantity_usd=trade.quantity_usd, price=exit_price, rate=fee_rate(account.fee_tier)
-        )
+        fee_sats = trading_fee_sats(quantity_usd=trade.quantity_usd, price=exit_price, rate=fee_rate(account.fee_tier))
         held_sats = trade.margin_sats + trade.maintenance_margin_sats
         profit_sats = pnl_sats(
             side=trade.side, quantity_usd=trade.quantity_usd, entry_price=trade.price, exit_price=exit_price
