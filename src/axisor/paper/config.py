@@ -1,0 +1,58 @@
+"""How a paper exchange is started, and where it can be reached once it runs."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from axisor.paper.engine import MAX_LIVE_TRADES, LiquidatesOn
+from axisor.paper.faults import Fault
+from axisor.paper.player import FundingMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """Requests per second and burst; a rate of 0 switches a limit off."""
+
+    private_per_s: float = 10.0
+    private_burst: int = 20
+    public_per_s: float = 5.0
+    public_burst: int = 10
+    stream_per_s: float = 10.0
+    stream_burst: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperConfig:
+    """One paper exchange. Without `data_dir` it forgets everything when it ends."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: a free one, chosen by the system."""
+    scenario: str = "calm"
+    """A name of `axisor.paper.market`, or `manual`: a price that only the control interface moves."""
+    start_price_usd: Decimal = Decimal(62_000)
+    """Where the scenario `manual` begins."""
+    tape: Path | None = None
+    tape_start: datetime | None = None
+    speed: float = 1.0
+    seed: int = 1
+    data_dir: Path | None = None
+    start_paused: bool = False
+    """True: a calm loop is played until the control interface says start."""
+    funding: FundingMode = FundingMode.MARKET
+    liquidates_on: LiquidatesOn = LiquidatesOn.LAST
+    limits: RateLimits = field(default_factory=RateLimits)
+    window_s: float = 30.0
+    """How far a signature's time may be from the exchange's clock."""
+    history_minutes: int = 1_440
+    max_live_trades: int = MAX_LIVE_TRADES
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperAddresses:
+    rest_url: str
+    stream_url: str
+    control_url: str
+    control_token: str = field(repr=False)

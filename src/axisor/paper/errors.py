@@ -1,0 +1,108 @@
+"""What the paper exchange refuses, as the wire says it.
+
+AxisorError
+└─ Refusal                     wire status · wire code · message · details
+   ├─ InvalidRequest           400 BAD_REQUEST: the payload does not have the promised shape
+   ├─ NotYourTrade             400 BAD_REQUEST "You do not own this trade"
+   ├─ WrongState               400 BAD_REQUEST: the trade is not open / not running
+   ├─ SameAsPrevious           400 BAD_REQUEST "... same as the previous one"
+   ├─ InsufficientBalance      400 BAD_REQUEST "Insufficient balance"
+   ├─ LimitExceeded            400 BAD_REQUEST: positions per account, client id in use
+   ├─ Unauthorized             401 UNAUTHORIZED
+   ├─ Forbidden                403 FORBIDDEN: the key lacks a permission
+   ├─ RouteNotFound            404, a text body
+   ├─ MarketBusy               409 CONFLICT (control interface only)
+   └─ TooManyRequests          429 TOO_MANY_REQUESTS, with Retry-After
+
+A `DomainError` that reaches the wire is answered as 400 BAD_REQUEST with its message.
+"""
+
+from typing import Any, ClassVar
+
+from axisor.domain.errors import AxisorError
+
+
+class Refusal(AxisorError):
+    """The exchange understood the request and said no."""
+
+    code = "refusal"
+    status: ClassVar[int] = 400
+    wire_code: ClassVar[str] = "BAD_REQUEST"
+
+    def __init__(self, message: str, *, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class InvalidRequest(Refusal):
+    code = "invalid_request"
+
+    def __init__(self, field: str, problem: str) -> None:
+        issue = {"path": [field], "message": problem}
+        super().__init__(f"Invalid request: {field} {problem}", details={"issues": [issue]})
+
+
+class NotYourTrade(Refusal):
+    code = "not_your_trade"
+
+    def __init__(self) -> None:
+        super().__init__("You do not own this trade")
+
+
+class WrongState(Refusal):
+    code = "wrong_state"
+
+
+class SameAsPrevious(Refusal):
+    code = "same_as_previous"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"New {what} is the same as the previous one")
+
+
+class InsufficientBalance(Refusal):
+    code = "insufficient_balance"
+
+    def __init__(self) -> None:
+        super().__init__("Insufficient balance")
+
+
+class LimitExceeded(Refusal):
+    code = "limit_exceeded"
+
+
+class Unauthorized(Refusal):
+    code = "unauthorized"
+    status = 401
+    wire_code = "UNAUTHORIZED"
+
+
+class Forbidden(Refusal):
+    code = "forbidden"
+    status = 403
+    wire_code = "FORBIDDEN"
+
+
+class RouteNotFound(Refusal):
+    code = "route_not_found"
+    status = 404
+    wire_code = "NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("Not found")
+
+
+class MarketBusy(Refusal):
+    code = "market_busy"
+    status = 409
+    wire_code = "CONFLICT"
+
+
+class TooManyRequests(Refusal):
+    code = "too_many_requests"
+    status = 429
+    wire_code = "TOO_MANY_REQUESTS"
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__("Too many requests")
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,328 @@
+"""The running exchange: engine, market, books on disk and stream, put together."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from axisor.domain.trades import PriceLevel
+from axisor.domain.units import Price
+from axisor.paper import topics, wire
+from axisor.paper.candles import CandleBook
+from axisor.paper.clock import Clock, epoch_ms, iso
+from axisor.paper.config import PaperConfig
+from axisor.paper.engine import Engine
+from axisor.paper.errors import MarketBusy
+from axisor.paper.events import EngineEvent, TradeHappened
+from axisor.paper.faults import FaultBook
+from axisor.paper.hub import Hub
+from axisor.paper.market.fundings import FundingModel
+from axisor.paper.market.ladder import StressMeter, ladder
+from axisor.paper.market.paths import PricePath
+from axisor.paper.player import FundingDue, MarketStatus, Player, PricePoint
+from axisor.paper.request_log import RequestLog
+from axisor.paper.sources import MANUAL, open_path, source_name
+from axisor.paper.store import MarketFile, Settlement, Store
+
+log = structlog.get_logger(__name__)
+
+_INDEX_POINTS: Final = 25
+_SAVE_MARKET_EVERY_S: Final = 1.0
+_LONGEST_STEP_S: Final = 1.0
+_DAY_MS: Final = 86_400_000
+_KEPT_SETTLEMENTS: Final = 10_000
+
+
+class PaperExchange:
+    """One exchange. Requests and the market change it from one event loop; `commit` makes changes durable and known."""
+
+    def __init__(self, config: PaperConfig, *, clock: Clock, store: Store | None) -> None:
+        self.config = config
+        self.clock = clock
+        self.hub = Hub()
+        self.faults = FaultBook(config.faults)
+        self.requests = RequestLog()
+        self.settlements: list[Settlement] = []
+        self._store = store
+        self._commit_lock = asyncio.Lock()
+        self._commit_wanted = asyncio.Event()
+        path = open_path(config)
+        self.player = self._player_of(path, config)
+        self._stress = StressMeter()
+        self._recent: deque[Price] = deque([path.start_price], maxlen=_INDEX_POINTS)
+        self.candles = CandleBook.with_history(
+            path.history(minutes=config.history_minutes), now_ms=epoch_ms(clock.now())
+        )
+        self._saved_bars = 0
+        if store is not None and (bars := store.load_bars()):
+            self.candles = CandleBook(bars)
+        if store is not None and (saved := store.load_market()) is not None:
+            self._continue(saved)
+        self.engine = Engine(
+            clock=clock,
+            last_price=self.player.last_price,
+            ladder=ladder(self.player.last_price, Fraction(0)),
+            liquidates_on=config.liquidates_on,
+            max_live_trades=config.max_live_trades,
+        )
+        if store is not None:
+            for account in store.load_accounts():
+                self.engine.adopt(account)
+
+    # The market
+
+    def tick(self, elapsed_s: float) -> None:
+        """Play `elapsed_s` wall seconds: every price point is evaluated and published, every settlement made."""
+        now = self.clock.now()
+        for step in self.player.advance(min(elapsed_s, _LONGEST_STEP_S), now=now):
+            match step:
+                case PricePoint():
+                    self._apply(step.last_price, now_ms=epoch_ms(now))
+                case FundingDue():
+                    self.settle(step)
+        self._publish_soon()
+
+    def set_price(self, price: Price) -> None:
+        """Put the price by hand, in a market without prices of its own.
+
+        Raises:
+            MarketBusy: the market has prices of its own and is not paused.
+        """
+        if self.player.has_points and self.player.state.status is not MarketStatus.PAUSED:
+            raise MarketBusy("the market moves by itself: pause it, or use the scenario manual")
+        self.player.set_price(price)
+        self._apply(self.player.last_price, now_ms=epoch_ms(self.clock.now()))
+        self._publish_soon()
+
+    def settle(self, due: FundingDue) -> Settlement:
+        """Make a funding settlement: payers pay from their margin, receivers get it to their balance."""
+        at_ms = epoch_ms(self.clock.now())
+        fixing_price = self.engine.last_price
+        self.engine.settle_funding(
+            settlement_id=due.settlement_id, rate=due.rate, fixing_price=fixing_price, at_ms=at_ms
+        )
+        settlement = Settlement(
+            settlement_id=due.settlement_id, at_ms=at_ms, rate=str(due.rate), fixing_price=fixing_price
+        )
+        if not any(known.settlement_id == due.settlement_id for known in self.settlements[-3:]):
+            self.settlements.append(settlement)
+        del self.settlements[:-_KEPT_SETTLEMENTS]
+        self.hub.publish_price(topics.FUNDING, self.funding_frame())
+        log.info("funding_settled", rate=str(due.rate), fixing_price=fixing_price)
+        return settlement
+
+    def restart(self, config: PaperConfig, *, is_forced: bool) -> None:
+        """Play another path from its beginning.
+
+        Raises:
+            MarketBusy: trades are open or running, and it is not forced.
+        """
+        if self.engine.live_count and not is_forced:
+            raise MarketBusy(f"{self.engine.live_count} trades are open or running: close them, or force the restart")
+        path = open_path(config)
+        self.config = config
+        self.player = self._player_of(path, config)
+        self._stress = StressMeter()
+        self._recent.clear()
+        self._apply(path.start_price, now_ms=epoch_ms(self.clock.now()))
+        self._publish_soon()
+
+    @property
+    def index_price(self) -> Price:
+        """Return the index: the mean of the last 25 points, so that it lags as a basket of exchanges does."""
+        return Price(sum(self._recent) // len(self._recent)) if self._recent else self.engine.last_price
+
+    def market_state(self) -> dict[str, Any]:
+        """Return what the control interface shows of the market."""
+        state = self.player.state
+        now = self.clock.now()
+        return {
+            "source": source_name(self.config),
+            "scenario": None if self.config.tape is not None else self.config.scenario,
+            "seed": self.config.seed,
+            "status": str(state.status),
+            "is_start_requested": state.is_start_requested,
+            "market_ms": int(state.story_ms),
+            "speed": state.speed,
+            "last_price": wire.price_number(self.engine.last_price),
+            "index_price": wire.price_number(self.index_price),
+            "funding_rate": str(self.player.funding_rate()),
+            "funding_at": iso(self.funding_at_ms(now)),
+            "accounts": sum(1 for _ in self.engine.accounts),
+            "running_trades": self.engine.running_count,
+            "live_trades": self.engine.live_count,
+            "stream_clients": len(self.hub),
+        }
+
+    def _player_of(self, path: PricePath, config: PaperConfig) -> Player:
+        return Player(
+            path,
+            funding=FundingModel(config.seed),
+            funding_mode=config.funding,
+            speed=config.speed,
+            is_started=not config.start_paused or (config.tape is None and config.scenario == MANUAL),
+            now=self.clock.now(),
+        )
+
+    def _continue(self, saved: MarketFile) -> None:
+        self.settlements = saved.settlements
+        if saved.source == source_name(self.config):
+            self.player.restore(saved.player)
+            if not self.player.has_points:
+                self.player.set_price(self.candles.bars[-1].close if self.candles.bars else self.player.last_price)
+
+    def _apply(self, price: Price, *, now_ms: int) -> None:
+        quotes = ladder(price, self._stress.observe(price))
+        self._recent.append(price)
+        self.engine.advance(price, quotes)
+        self.candles.observe(price, now_ms=now_ms)
+        self._publish_prices(price, quotes, now_ms=now_ms)
+
+    # Frames
+
+    def ticker_frame(self, now_ms: int) -> dict[str, Any]:
+        return {
+            "time": now_ms,
+            "lastPrice": wire.price_number(self.engine.last_price),
+            "index": wire.price_number(self.index_price),
+            "funding": self.funding_frame()["current"],
+        }
+
+    def funding_frame(self) -> dict[str, Any]:
+        now = self.clock.now()
+        return {
+            "pair": wire.PAIR,
+            "current": {"rate": float(self.player.funding_rate()), "time": self.funding_at_ms(now)},
+        }
+
+    def funding_at_ms(self, now: datetime) -> int:
+        """Return when the next settlement is due, to the second: the market's clock ticks in steps."""
+        return (epoch_ms(self.player.funding_at(now)) + 500) // 1000 * 1000
+
+    def frame_of(self, topic: str) -> dict[str, Any] | None:
+        """Return the present frame of a public price topic, None where the topic has none."""
+        now_ms = epoch_ms(self.clock.now())
+        frames: dict[str, Callable[[], dict[str, Any] | None]] = {
+            topics.TICKER: lambda: self.ticker_frame(now_ms),
+            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": wire.price_number(self.engine.last_price)},
+            topics.INDEX: lambda: {"time": now_ms, "index": wire.price_number(self.index_price)},
+            topics.BUCKETS: lambda: _buckets_frame(self.engine.ladder, now_ms),
+            topics.FUNDING: self.funding_frame,
+            **{topic: self._candle_frame(interval) for interval, topic in topics.OHLC.items()},
+        }
+        build = frames.get(topic)
+        return None if build is None else build()
+
+    def _candle_frame(self, interval: str) -> Callable[[], dict[str, Any] | None]:
+        def build() -> dict[str, Any] | None:
+            bar = next(self.candles.newest_first(interval), None)
+            return None if bar is None else wire.stream_candle(bar)
+
+        return build
+
+    def _publish_prices(self, price: Price, quotes: tuple[PriceLevel, ...], *, now_ms: int) -> None:
+        hub = self.hub
+        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": wire.price_number(price)})
+        if hub.has_listeners(topics.BUCKETS):
+            hub.publish_price(topics.BUCKETS, _buckets_frame(quotes, now_ms))
+        if hub.has_listeners(topics.TICKER):
+            hub.publish_price(topics.TICKER, self.ticker_frame(now_ms))
+        if hub.has_listeners(topics.INDEX):
+            hub.publish_price(topics.INDEX, {"time": now_ms, "index": wire.price_number(self.index_price)})
+        for interval, topic in topics.OHLC.items():
+            if hub.has_listeners(topic) and (frame := self._candle_frame(interval)()) is not None:
+                hub.publish_price(topic, frame)
+
+    # Durability
+
+    async def commit(self) -> None:
+        """Return once everything that has happened so far is on disk and announced, in that order."""
+        if self._store is None:
+            self._announce(self.engine.take_events())
+            return
+        async with self._commit_lock:
+            events, dirty = self.engine.take_events(), self.engine.take_dirty()
+            changed = [account for account in self.engine.accounts if account.account_id in dirty] if dirty else []
+            if changed:
+                try:
+                    await self._store.save_accounts(changed)
+                except OSError:
+                    self.engine.mark_dirty(dirty)
+                    raise
+            self._announce(events)
+
+    async def run_commits(self) -> None:
+        """Commit what the market changes, for ever."""
+        while True:
+            await self._commit_wanted.wait()
+            self._commit_wanted.clear()
+            await self.commit()
+
+    async def run_market(self) -> None:
+        """Play the market on the clock, for ever."""
+        previous_s = due_s = self.clock.boottime_s()
+        while True:
+            due_s = max(due_s + self.player.tick_s, self.clock.boottime_s())
+            await self.clock.sleep(max(0.0, due_s - self.clock.boottime_s()))
+            now_s = self.clock.boottime_s()
+            self.tick(now_s - previous_s)
+            previous_s = now_s
+
+    async def run_market_saves(self) -> None:
+        """Save the market's position every second, for ever."""
+        while self._store is not None:
+            await self.clock.sleep(_SAVE_MARKET_EVERY_S)
+            await self.save_market()
+
+    async def save_market(self) -> None:
+        """Return once the market's position, settlements and full candles are on disk."""
+        if self._store is None:
+            return
+        position = msgspec.json.encode(
+            MarketFile(source=source_name(self.config), player=self.player.state, settlements=self.settlements)
+        )
+        # Accounts first: after a crash the market may go over a stretch again, but never skip what it did to a trade.
+        await self.commit()
+        await self._store.save_market(position)
+        if len(self.candles.bars) != self._saved_bars:
+            self._saved_bars = len(self.candles.bars)
+            await self._store.save_bars(self.candles.bars)
+
+    def _publish_soon(self) -> None:
+        if self._store is None:
+            self._announce(self.engine.take_events())
+        else:
+            self._commit_wanted.set()
+
+    def _announce(self, events: list[EngineEvent]) -> None:
+        for event in events:
+            if isinstance(event, TradeHappened):
+                self.hub.publish_event(topics.ISOLATED_TRADES, event.account_id, wire.trade_event(event))
+            else:
+                self.hub.publish_event(topics.DEPOSITS, event.account_id, wire.deposit_event(event))
+
+    # Readings that need both market and time
+
+    def price_change_24h(self, now: datetime) -> dict[str, Any] | None:
+        """Return the change of the last price over 24 hours as a ratio, None without a past."""
+        before = self.candles.price_before(epoch_ms(now) - _DAY_MS)
+        if before is None:
+            return None
+        ratio = Decimal(self.engine.last_price - before) / before
+        return {"ratio": float(round(ratio, 6)), "updatedAt": iso(epoch_ms(now) // 60_000 * 60_000)}
+
+
+def with_source(config: PaperConfig, *, scenario: str, seed: int, start_paused: bool) -> PaperConfig:
+    """Return the configuration of the same exchange with another scenario."""
+    return replace(config, scenario=scenario, seed=seed, start_paused=start_paused, tape=None, tape_start=None)
+
+
+def _buckets_frame(quotes: tuple[PriceLevel, ...], now_ms: int) -> dict[str, Any]:
+    return {"time": now_ms, "buckets": [wire.level(level) for level in quotes]}

@@ -1,0 +1,104 @@
+"""Fans frames out to the clients of the stream, and never waits for any of them.
+
+A client has a queue for answers and events, which are never dropped (a client too slow to take them is closed), and
+one slot per price topic, in which a newer frame replaces an older one.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from typing import Any, Final
+
+import msgspec
+
+KEPT_EVENTS: Final = 1_000
+
+
+class Subscriber:
+    """One client's way out. The endpoint's writer takes from it; the hub puts into it."""
+
+    def __init__(self, *, kept_events: int = KEPT_EVENTS) -> None:
+        self.topics: set[str] = set()
+        self.account_id: str | None = None
+        self.is_overrun = False
+        self._kept_events = kept_events
+        self._events: deque[str] = deque()
+        self._prices: dict[str, str] = {}
+        self._wake = asyncio.Event()
+
+    def put_event(self, frame: str) -> None:
+        """Queue a frame that must arrive; past the limit the client is given up instead."""
+        if len(self._events) >= self._kept_events:
+            self.is_overrun = True
+        else:
+            self._events.append(frame)
+        self._wake.set()
+
+    def put_price(self, topic: str, frame: str) -> None:
+        """Queue a frame that only the newest of its topic matters of."""
+        self._prices[topic] = frame
+        self._wake.set()
+
+    async def take(self) -> list[str]:
+        """Return what waits, events first; waits itself until there is something."""
+        while not self._events and not self._prices and not self.is_overrun:
+            self._wake.clear()
+            await self._wake.wait()
+        frames = [*self._events, *self._prices.values()]
+        self._events.clear()
+        self._prices.clear()
+        return frames
+
+
+class Hub:
+    """Who has subscribed to what."""
+
+    def __init__(self) -> None:
+        self._by_topic: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._all: set[Subscriber] = set()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def join(self, subscriber: Subscriber) -> None:
+        self._all.add(subscriber)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        for topic in subscriber.topics:
+            self._by_topic[topic].discard(subscriber)
+        self._all.discard(subscriber)
+
+    def subscribe(self, subscriber: Subscriber, topic: str) -> None:
+        subscriber.topics.add(topic)
+        self._by_topic[topic].add(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber, topic: str) -> None:
+        subscriber.topics.discard(topic)
+        self._by_topic[topic].discard(subscriber)
+
+    def has_listeners(self, topic: str) -> bool:
+        return bool(self._by_topic.get(topic))
+
+    def publish_price(self, topic: str, data: dict[str, Any]) -> None:
+        """Give the newest frame of a public topic to its subscribers."""
+        listeners = self._by_topic.get(topic)
+        if not listeners:
+            return
+        frame = subscription_frame(topic, data)
+        for subscriber in listeners:
+            subscriber.put_price(topic, frame)
+
+    def publish_event(self, topic: str, account_id: str, data: dict[str, Any]) -> None:
+        """Give an event of one account to its own subscribers."""
+        listeners = [s for s in self._by_topic.get(topic, ()) if s.account_id == account_id]
+        if not listeners:
+            return
+        frame = subscription_frame(topic, data)
+        for subscriber in listeners:
+            subscriber.put_event(frame)
+
+
+def subscription_frame(topic: str, data: dict[str, Any]) -> str:
+    """Return the text of a pushed frame."""
+    return msgspec.json.encode(
+        {"jsonrpc": "2.0", "method": "subscription", "params": {"topic": topic, "data": data}}
+    ).decode()

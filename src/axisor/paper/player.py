@@ -1,0 +1,273 @@
+"""Plays a price path: maps market time to wall time, loops before the start, pauses, plunges and settles funding.
+
+Nothing here waits or reads a clock: `advance` is told how much wall time has passed and yields what happened.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+from uuid import NAMESPACE_OID, uuid4, uuid5
+
+import msgspec
+
+from axisor.domain.contract import clamp_price
+from axisor.domain.funding import next_funding_at
+from axisor.domain.trades import Candle
+from axisor.domain.units import Price, round_half_up
+from axisor.paper.market.fundings import FundingModel
+from axisor.paper.market.paths import PathPoint, PricePath
+
+POINT_MS: Final = 200
+PRELUDE_POINTS: Final = 25
+PRELUDE_MS: Final = POINT_MS * PRELUDE_POINTS
+FUNDING_INTERVAL_MS: Final = 8 * 3_600_000
+_PRELUDE_SWING: Final = 0.0004
+MIN_SPEED: Final = 0.01
+MAX_SPEED: Final = 100_000.0
+
+
+class MarketStatus(StrEnum):
+    PRELUDE = "prelude"  # a calm loop around the start price, until started
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+class FundingMode(StrEnum):
+    """What makes funding due: every 8 h of market time since the path's start, or 00, 08 and 16 UTC on the wall."""
+
+    MARKET = "market"
+    WALL = "wall"
+
+
+class Plunge(msgspec.Struct, frozen=True, kw_only=True):
+    """An extra fall of a fraction of the price, spread evenly over a time and lasting for good."""
+
+    start_ms: int
+    duration_ms: int
+    fraction: str  # a decimal number, exact in JSON
+
+    def factor_at(self, played_ms: int) -> Fraction:
+        """Return what the path's price is multiplied by at a moment of play."""
+        elapsed_ms = min(max(played_ms - self.start_ms, 0), self.duration_ms)
+        return 1 - Fraction(self.fraction) * Fraction(elapsed_ms, self.duration_ms)
+
+
+class PlayerState(msgspec.Struct, kw_only=True):
+    """Where the player is; enough, with the path, to go on after a restart."""
+
+    run_id: str
+    status: MarketStatus
+    resumes_to: MarketStatus
+    speed: float
+    story_ms: float = 0.0  # market time since the story began
+    prelude_ms: float = 0.0  # position within the present round of the loop
+    played_ms: float = 0.0  # prelude and story together; the clock of plunges
+    is_start_requested: bool = False
+    settled_count: int = 0  # settlements of this run, market mode
+    plunges: list[Plunge] = msgspec.field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PricePoint:
+    last_price: Price
+    market_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FundingDue:
+    settlement_id: str
+    rate: Decimal
+
+
+type Step = PricePoint | FundingDue
+
+
+class Player:
+    """One path, played. `advance` is the only thing that moves it."""
+
+    def __init__(
+        self,
+        path: PricePath,
+        *,
+        funding: FundingModel,
+        funding_mode: FundingMode,
+        speed: float,
+        is_started: bool,
+        now: datetime,
+    ) -> None:
+        status = MarketStatus.RUNNING if is_started else MarketStatus.PRELUDE
+        self._path = path
+        self._funding = funding
+        self._funding_mode = funding_mode
+        self._points = path.points()
+        self._ahead: PathPoint | None = next(self._points, None)
+        self._base = path.start_price
+        self._next_wall = next_funding_at(now)
+        self.state = PlayerState(run_id=str(uuid4()), status=status, resumes_to=status, speed=speed)
+
+    def restore(self, state: PlayerState) -> None:
+        """Go on where a saved state was: the path is played silently up to there."""
+        self.state = state
+        while self._ahead is not None and self._ahead.market_ms <= state.story_ms and state.story_ms > 0:
+            self._base = self._ahead.last_price
+            self._ahead = next(self._points, None)
+
+    @property
+    def path(self) -> PricePath:
+        return self._path
+
+    @property
+    def last_price(self) -> Price:
+        """Return the price now, plunges included."""
+        return self._plunged(self._base)
+
+    @property
+    def tick_s(self) -> float:
+        """Return how often `advance` should be called, in seconds: once per point, at most 100 times a second."""
+        return min(0.2, max(0.01, POINT_MS / 1000 / self.state.speed))
+
+    def start(self) -> None:
+        """Begin the story at the end of the present round of the prelude; go on where it was paused."""
+        if self.state.status is MarketStatus.PAUSED:
+            self.state.status = self.state.resumes_to
+        if self.state.status is MarketStatus.PRELUDE:
+            self.state.is_start_requested = True
+
+    def pause(self) -> None:
+        if self.state.status is not MarketStatus.PAUSED:
+            self.state.resumes_to = self.state.status
+            self.state.status = MarketStatus.PAUSED
+
+    def set_speed(self, speed: float) -> None:
+        """Play `speed` market seconds in a wall second from now on."""
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise ValueError(f"speed must lie between {MIN_SPEED} and {MAX_SPEED:.0f}, not {speed}")
+        self.state.speed = speed
+
+    def plunge(self, *, fraction: Decimal, duration_s: float) -> None:
+        """Let the price fall by a further `fraction` of itself within `duration_s` market seconds."""
+        self.state.plunges.append(
+            Plunge(
+                start_ms=int(self.state.played_ms), duration_ms=max(1, int(duration_s * 1000)), fraction=str(fraction)
+            )
+        )
+
+    def set_price(self, price: Price) -> None:
+        """Put the price by hand; the path's next point, if it has one, overrides it."""
+        self._base = price
+        self.state.plunges.clear()
+
+    @property
+    def has_points(self) -> bool:
+        """Return whether the path still has points of its own."""
+        return self._ahead is not None
+
+    def advance(self, elapsed_s: float, *, now: datetime) -> Iterator[Step]:
+        """Yield what happens in `elapsed_s` wall seconds that end at `now`; at least one price point."""
+        if self._funding_mode is FundingMode.WALL and now >= self._next_wall:
+            yield self._wall_settlement(now)
+        state = self.state
+        left_ms = 0.0 if state.status is MarketStatus.PAUSED else elapsed_s * 1000 * state.speed
+        has_yielded = False
+        if state.status is MarketStatus.PRELUDE:
+            round_left_ms = PRELUDE_MS - state.prelude_ms
+            if state.is_start_requested and left_ms >= round_left_ms:
+                left_ms -= round_left_ms
+                state.played_ms += round_left_ms
+                state.status = MarketStatus.RUNNING
+                state.is_start_requested = False
+                self._base = self._path.start_price
+            else:
+                state.prelude_ms = (state.prelude_ms + left_ms) % PRELUDE_MS
+                state.played_ms += left_ms
+                self._base = _prelude_price(self._path.start_price, int(state.prelude_ms // POINT_MS))
+        if state.status is MarketStatus.RUNNING:
+            end_ms = state.story_ms + left_ms
+            for step in self._story_until(end_ms):
+                has_yielded = has_yielded or isinstance(step, PricePoint)
+                yield step
+            state.played_ms += end_ms - state.story_ms
+            state.story_ms = end_ms
+        if not has_yielded:
+            yield PricePoint(self.last_price, int(state.story_ms))
+
+    def funding_rate(self) -> Decimal:
+        """Return the rate of the next settlement, a fraction per 8 hours."""
+        return self._funding.rate_at((self.state.settled_count + 1) * FUNDING_INTERVAL_MS)
+
+    def funding_at(self, now: datetime) -> datetime:
+        """Return the wall time of the next settlement at the present speed."""
+        if self._funding_mode is FundingMode.WALL:
+            return self._next_wall
+        left_ms = (self.state.settled_count + 1) * FUNDING_INTERVAL_MS - self.state.story_ms
+        return now + timedelta(milliseconds=max(0.0, left_ms) / self.state.speed)
+
+    def settle_now(self, rate: Decimal | None) -> FundingDue:
+        """Return a settlement outside the timetable, for tests and demonstrations."""
+        return FundingDue(str(uuid4()), self.funding_rate() if rate is None else rate)
+
+    def _story_until(self, end_ms: float) -> Iterator[Step]:
+        state = self.state
+        while True:
+            boundary_ms = (state.settled_count + 1) * FUNDING_INTERVAL_MS
+            point = self._ahead
+            is_point_due = point is not None and point.market_ms <= end_ms
+            if (
+                self._funding_mode is FundingMode.MARKET
+                and boundary_ms <= end_ms
+                and (point is None or not is_point_due or boundary_ms <= point.market_ms)
+            ):
+                due = FundingDue(
+                    str(uuid5(NAMESPACE_OID, f"{state.run_id}:{boundary_ms}")), self._funding.rate_at(boundary_ms)
+                )
+                state.settled_count += 1
+                yield due
+                continue
+            if point is None or not is_point_due:
+                return
+            state.played_ms += max(0.0, point.market_ms - state.story_ms)
+            state.story_ms = max(state.story_ms, float(point.market_ms))
+            self._base = point.last_price
+            self._ahead = next(self._points, None)
+            yield PricePoint(self.last_price, point.market_ms)
+
+    def _wall_settlement(self, now: datetime) -> FundingDue:
+        due = FundingDue(
+            str(uuid5(NAMESPACE_OID, f"{self.state.run_id}:{self._next_wall.isoformat()}")), self.funding_rate()
+        )
+        self.state.settled_count += 1
+        self._next_wall = next_funding_at(now)
+        return due
+
+    def _plunged(self, base: Price) -> Price:
+        factor = Fraction(1)
+        for plunge in self.state.plunges:
+            factor *= plunge.factor_at(int(self.state.played_ms))
+        return base if factor == 1 else clamp_price(round_half_up(base * factor))
+
+
+def _prelude_price(start_price: Price, index: int) -> Price:
+    """Return point `index` of the calm loop: it begins and ends at the start price and stays within 0.05 % of it."""
+    swing = math.sin(2 * math.pi * index / (PRELUDE_POINTS - 1))
+    return clamp_price(start_price + round(start_price * _PRELUDE_SWING * swing))
+
+
+class ManualPath:
+    """A market that stands still until its price is set by hand."""
+
+    name = "manual"
+
+    def __init__(self, start_price: Price) -> None:
+        self.start_price = start_price
+
+    def points(self) -> Iterator[PathPoint]:
+        """Yield nothing: the price is set by the control interface."""
+        return iter(())
+
+    def history(self, *, minutes: int) -> list[Candle]:  # noqa: ARG002 - there is no past, however long
+        return []

@@ -1,0 +1,146 @@
+"""What the paper exchange remembers about an account: plain records, one file of JSON per account.
+
+Times are milliseconds since the epoch, prices half-dollars, amounts sats. The records are mutable and changed
+only by the engine, in one thread.
+"""
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from axisor.domain.trades import OrderType, PositionSide, TradeStatus
+from axisor.domain.units import Price
+
+
+class Book(StrEnum):
+    """Accounts of the double-entry books. BALANCE, MARGIN and RESERVE belong to a user, the others to the exchange."""
+
+    BALANCE = "balance"  # free sats of the user
+    MARGIN = "margin"  # collateral of the user's trades
+    RESERVE = "reserve"  # fees set aside when a trade is placed
+    FEES = "fees"  # trading fees earned by the exchange
+    PNL = "pnl"  # the counterparty of every profit and loss
+    FUNDING = "funding"  # funding taken from payers, given to receivers
+    INSURANCE = "insurance"  # what a liquidation leaves over, and what a clamped loss leaves uncovered
+    OUTSIDE = "outside"  # where deposits come from
+
+
+USER_BOOKS = frozenset({Book.BALANCE, Book.MARGIN, Book.RESERVE})
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One balanced movement of sats: the amounts of `entries` add up to zero."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    entries: dict[Book, int]
+    trade_id: str | None = None
+
+
+class ApiKey(msgspec.Struct, kw_only=True):
+    key: str
+    secret: str
+    passphrase: str
+    scopes: frozenset[str]
+
+    def __repr__(self) -> str:
+        return f"ApiKey(key={self.key!r}, secret=***, passphrase=***)"
+
+
+class FundingFeeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A settled fee of one trade; positive is paid from its margin, negative credited to the balance."""
+
+    trade_id: str
+    settlement_id: str
+    fee_sats: int
+    at_ms: int
+
+
+class CloseKind(StrEnum):
+    """Why a trade ended; the word of the stream event."""
+
+    USER = "closed"
+    STOP_LOSS = "stoploss"
+    TAKE_PROFIT = "takeprofit"
+    LIQUIDATION = "liquidation"
+
+
+class PaperTrade(msgspec.Struct, kw_only=True):
+    """One isolated trade. `maintenance_margin_sats` is the fee reserve still held (after a close: what was left)."""
+
+    trade_id: str
+    account_id: str
+    side: PositionSide
+    order_type: OrderType
+    status: TradeStatus
+    quantity_usd: int
+    margin_sats: int
+    leverage: Fraction
+    price: Price
+    liquidation_price: Price
+    entry_price: Price
+    entry_margin_sats: int
+    maintenance_margin_sats: int
+    created_at_ms: int
+    stop_loss_price: Price | None = None
+    trailing_distance: Fraction | None = None
+    trailing_reference: Price | None = None
+    take_profit_price: Price | None = None
+    opening_fee_sats: int = 0
+    closing_fee_sats: int = 0
+    pnl_sats: int = 0
+    exit_price: Price | None = None
+    sum_funding_fees_sats: int = 0
+    sum_cash_in_pnl_sats: int = 0
+    sum_cash_in_margin_sats: int = 0
+    filled_at_ms: int | None = None
+    closed_at_ms: int | None = None
+    close_kind: CloseKind | None = None
+    client_id: str | None = None
+    touched_from_above: bool = True
+    """A resting limit order fills when the price falls to it (True) or rises to it (False)."""
+
+
+class Account(msgspec.Struct, kw_only=True):
+    account_id: str
+    username: str
+    created_at_ms: int
+    fee_tier: int = 0
+    balance_sats: int = 0
+    keys: list[ApiKey] = msgspec.field(default_factory=list)
+    live: dict[str, PaperTrade] = msgspec.field(default_factory=dict)
+    closed: list[PaperTrade] = msgspec.field(default_factory=list)
+    canceled: list[PaperTrade] = msgspec.field(default_factory=list)
+    funding_fees: list[FundingFeeRow] = msgspec.field(default_factory=list)
+    postings: list[Posting] = msgspec.field(default_factory=list)
+    version: int = 0
+    """Grows by one with every change; tells the store what is newer than its file."""
+
+
+def _encode_extra(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return str(value)
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode_extra(kind: type, value: Any) -> Any:
+    if kind is Fraction:
+        return Fraction(value)
+    raise NotImplementedError(kind.__name__)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_extra)
+_account_decoder = msgspec.json.Decoder(Account, dec_hook=_decode_extra)
+
+
+def dump_account(account: Account) -> bytes:
+    """Return an account as JSON, exactly."""
+    return _encoder.encode(account)
+
+
+def load_account(raw: bytes) -> Account:
+    """Return the account of `dump_account`'s bytes."""
+    return _account_decoder.decode(raw)

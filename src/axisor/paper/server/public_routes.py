@@ -1,0 +1,56 @@
+"""Public endpoints: time, ticker, candles, funding settlements."""
+
+from typing import Any
+
+from axisor.paper import wire
+from axisor.paper.candles import RANGES
+from axisor.paper.clock import epoch_ms, iso
+from axisor.paper.server.pages import page
+from axisor.paper.server.routes import Call, Route, RouteTable
+
+_INTERVALS = {interval: interval for interval in RANGES}
+
+
+def _ping(_: Call) -> str:
+    return "pong"
+
+
+def _time(call: Call) -> dict[str, Any]:
+    return {"time": iso(epoch_ms(call.exchange.clock.now()))}
+
+
+def _ticker(call: Call) -> dict[str, Any]:
+    exchange = call.exchange
+    now = exchange.clock.now()
+    return {
+        "time": iso(epoch_ms(now)),
+        "index": wire.price_number(exchange.index_price),
+        "lastPrice": wire.price_number(exchange.engine.last_price),
+        "fundingRate": float(exchange.player.funding_rate()),
+        "fundingTime": iso(exchange.funding_at_ms(now)),
+        "prices": [wire.level(level) for level in exchange.engine.ladder],
+        "priceChange24h": exchange.price_change_24h(now),
+        "exchangesWeights": wire.EXCHANGE_WEIGHTS,
+    }
+
+
+def _candles(call: Call) -> dict[str, Any]:
+    interval = call.query.choice("range", _INTERVALS, default="1m")
+    return page(
+        call.exchange.candles.newest_first(interval), call.query, at_ms=lambda bar: bar.start_ms, wire=wire.candle
+    )
+
+
+def _funding_settlements(call: Call) -> dict[str, Any]:
+    return page(
+        reversed(call.exchange.settlements), call.query, at_ms=lambda record: record.at_ms, wire=wire.settlement
+    )
+
+
+PUBLIC_ROUTES: RouteTable = {
+    ("GET", "/ping"): Route(handle=_ping),
+    ("GET", "/time"): Route(handle=_time),
+    ("GET", "/futures/ticker"): Route(handle=_ticker),
+    ("GET", "/futures/candles"): Route(handle=_candles),
+    ("GET", "/futures/funding-settlements"): Route(handle=_funding_settlements),
+}

@@ -1,0 +1,256 @@
+"""REST v3: admits a request, lets a fault have it, applies it at once and answers when it is durable."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from axisor.domain.errors import DomainError
+from axisor.infra.tasks import TaskSet
+from axisor.paper.clock import Clock, epoch_ms
+from axisor.paper.errors import Forbidden, Refusal, RouteNotFound, TooManyRequests
+from axisor.paper.exchange import PaperExchange
+from axisor.paper.faults import Fault, FaultKind
+from axisor.paper.records import Account
+from axisor.paper.request_log import LogEntry
+from axisor.paper.server.auth import KEY_HEADER, Authenticator
+from axisor.paper.server.limits import RateLimit, retry_after
+from axisor.paper.server.params import Members, parse_body
+from axisor.paper.server.routes import Call, Route, RouteTable
+
+log = structlog.get_logger(__name__)
+
+MOUNT: Final = "/v3"
+_READ_DEADLINE_S: Final = 10.0
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer before it is written to the socket."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: Any, *, status: int = 200) -> "Reply":
+        return cls(status=status, body=_encoder.encode(data))
+
+    @classmethod
+    def refusing(cls, refusal: Refusal) -> "Reply":
+        """Return the exchange's error form; an unknown route is a text."""
+        if isinstance(refusal, RouteNotFound):
+            return cls(status=404, body=b"Not found", content_type="text/plain")
+        headers = {"Retry-After": str(refusal.retry_after_s)} if isinstance(refusal, TooManyRequests) else {}
+        error: dict[str, Any] = {"code": refusal.wire_code, "message": refusal.message}
+        if refusal.details is not None:
+            error["details"] = refusal.details
+        return cls(status=refusal.status, body=_encoder.encode(error), headers=headers)
+
+    def to_response(self) -> web.Response:
+        return web.Response(
+            status=self.status, body=self.body, content_type=self.content_type, charset="utf-8", headers=self.headers
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admitted:
+    """A request that may be applied."""
+
+    request: web.Request
+    entry: LogEntry
+    route: Route
+    call: Call
+
+
+class RestEndpoint:
+    """Answers everything under /v3."""
+
+    def __init__(self, exchange: PaperExchange, routes: RouteTable, *, authenticator: Authenticator) -> None:
+        limits = exchange.config.limits
+        self._exchange = exchange
+        self._routes = routes
+        self._authenticator = authenticator
+        self._private = RateLimit(rate_per_s=limits.private_per_s, burst=limits.private_burst)
+        self._public = RateLimit(rate_per_s=limits.public_per_s, burst=limits.public_burst)
+        self._late = TaskSet("late effects")
+
+    async def close(self) -> None:
+        await self._late.close()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request."""
+        clock = self._exchange.clock
+        received_at_ms = now_ms(clock)
+        path, _, query = request.raw_path.partition("?")
+        async with asyncio.timeout(_READ_DEADLINE_S):
+            body = await request.read()
+        entry = self._exchange.requests.begin(
+            method=request.method,
+            path=path,
+            query=query,
+            body=body,
+            remote=request.remote or "",
+            received_at_ms=received_at_ms,
+        )
+        try:
+            admitted = self._admit(request, entry, path=path, query=query, body=body)
+        except Refusal as refusal:
+            return self._answer(entry, Reply.refusing(refusal))
+        owner = admitted.call.owner
+        fault = self._exchange.faults.meet(method=request.method, path=path, account=_names(owner, request))
+        if fault is not None:
+            entry.fault, entry.fault_id = str(fault.kind), fault.fault_id
+            log.info("fault_met", kind=str(fault.kind), method=request.method, path=path, seq=entry.seq)
+            return await self._suffer(fault, admitted)
+        return self._answer(entry, await self._apply(admitted))
+
+    def _admit(self, request: web.Request, entry: LogEntry, *, path: str, query: str, body: bytes) -> _Admitted:
+        """Return the request with its owner, once rate limit, signature and permission agree.
+
+        Raises:
+            Refusal: they do not.
+        """
+        route = self._routes.get((request.method, path.removeprefix(MOUNT)))
+        if route is None:
+            raise RouteNotFound
+        owner: Account | None = None
+        if route.scope is None:
+            self._limit(self._public, request.remote or "")
+        else:
+            key = request.headers.get(KEY_HEADER, "")
+            is_known = self._exchange.engine.find_key(key) is not None
+            self._limit(*((self._private, key) if is_known else (self._public, request.remote or "")))
+            owner, record = self._authenticator.check_request(
+                request.headers,
+                method=request.method,
+                path=path,
+                query=query,
+                body=body,
+                now_ms=epoch_ms(self._exchange.clock.now()),
+            )
+            entry.account_id, entry.username = owner.account_id, owner.username
+            entry.signed_at_ms = int(request.headers["lnm-access-timestamp"])
+            if route.scope not in record.scopes:
+                raise Forbidden(f"This key lacks the permission {route.scope}")
+        call = Call(exchange=self._exchange, query=Members(request.query), body=Members(parse_body(body)), owner=owner)
+        return _Admitted(request=request, entry=entry, route=route, call=call)
+
+    def _limit(self, limit: RateLimit, caller: str) -> None:
+        wait_s = limit.take(caller, now_s=self._exchange.clock.boottime_s())
+        if wait_s > 0:
+            raise TooManyRequests(retry_after_s=retry_after(wait_s))
+
+    async def _apply(self, admitted: _Admitted) -> Reply:
+        """Return the answer to an admitted request whose effect, if it has one, is durable and announced."""
+        try:
+            data = admitted.route.handle(admitted.call)
+        except Refusal as refusal:
+            return Reply.refusing(refusal)
+        except DomainError as error:
+            return Reply.refusing(Refusal(error.message, details={"reason": error.code}))
+        reply = Reply.of(data)
+        if admitted.route.is_mutation:
+            admitted.entry.applied_at_ms = now_ms(self._exchange.clock)
+            await self._exchange.commit()
+        return reply
+
+    def _answer(self, entry: LogEntry, reply: Reply) -> web.Response:
+        entry.answered_at_ms = now_ms(self._exchange.clock)
+        entry.status = reply.status
+        if reply.status >= 400:
+            entry.error = reply.body[:300].decode("utf-8", errors="replace")
+        return reply.to_response()
+
+    # Faults
+
+    async def _suffer(self, fault: Fault, admitted: _Admitted) -> web.Response:
+        clock, request, entry = self._exchange.clock, admitted.request, admitted.entry
+        match fault.kind:
+            case FaultKind.LOSE_REQUEST:
+                return await self._hang_up(request, after_s=fault.hang_s)
+            case FaultKind.LOSE_ANSWER:
+                await self._apply(admitted)
+                return await self._hang_up(request, after_s=fault.hang_s)
+            case FaultKind.APPLY_LATE:
+                self._late.start(self._apply_late(admitted, after_s=fault.seconds), name=f"late effect {entry.seq}")
+                return await self._hang_up(request, after_s=fault.hang_s)
+            case FaultKind.DELAY_BEFORE_APPLY:
+                await clock.sleep(fault.seconds)
+                return self._answer(entry, await self._apply(admitted))
+            case FaultKind.DELAY_ANSWER:
+                reply = await self._apply(admitted)
+                await clock.sleep(fault.seconds)
+                return self._answer(entry, reply)
+            case FaultKind.MALFORMED_JSON:
+                reply = await self._apply(admitted)
+                cut = Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
+                return self._answer(entry, cut)
+            case FaultKind.STATUS:
+                if fault.with_effect:
+                    await self._apply(admitted)
+                return self._answer(entry, _status_reply(fault))
+            case _:
+                if fault.with_effect:
+                    await self._apply(admitted)
+                _send_reset_on_close(request)
+                return await self._hang_up(request, after_s=fault.hang_s)
+
+    async def _apply_late(self, admitted: _Admitted, *, after_s: float) -> None:
+        await self._exchange.clock.sleep(after_s)
+        await self._apply(admitted)
+
+    async def _hang_up(self, request: web.Request, *, after_s: float) -> web.Response:
+        """End the connection without an answer, after a silence."""
+        if after_s > 0:
+            await self._exchange.clock.sleep(after_s)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=444)
+
+
+def now_ms(clock: Clock) -> float:
+    """Return milliseconds since the epoch, with microseconds."""
+    now = clock.now()
+    return epoch_ms(now) + now.microsecond % 1000 / 1000
+
+
+def _names(owner: Account | None, request: web.Request) -> frozenset[str]:
+    """Return everything by which a fault may name the caller."""
+    if owner is None:
+        return frozenset()
+    return frozenset({owner.account_id, owner.username, request.headers[KEY_HEADER]})
+
+
+_CODE_OF_STATUS: Final = {
+    429: ("TOO_MANY_REQUESTS", "Too many requests"),
+    503: ("SERVICE_UNAVAILABLE", "Trading engine is temporarily unavailable"),
+    401: ("UNAUTHORIZED", "Unauthorized"),
+    403: ("FORBIDDEN", "Forbidden"),
+}
+
+
+def _status_reply(fault: Fault) -> Reply:
+    headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
+    if fault.is_html:
+        page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
+        return Reply(status=fault.status, body=page, content_type="text/html", headers=headers)
+    code, message = _CODE_OF_STATUS.get(fault.status, ("INTERNAL_SERVER_ERROR", "Internal error"))
+    return Reply(status=fault.status, body=_encoder.encode({"code": code, "message": message}), headers=headers)
+
+
+def _send_reset_on_close(request: web.Request) -> None:
+    """Make the kernel end the connection with a TCP reset instead of an orderly close."""
+    if request.transport is None:
+        return
+    with socket.socket(fileno=os.dup(request.transport.get_extra_info("socket").fileno())) as duplicate:
+        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,270 @@
+"""Stream v1: JSON-RPC 2.0 over one WebSocket per client."""
+
+import asyncio
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from axisor.infra.tasks import TaskSet
+from axisor.paper import topics
+from axisor.paper.clock import epoch_ms
+from axisor.paper.errors import Forbidden, InvalidRequest, Refusal, TooManyRequests, Unauthorized
+from axisor.paper.exchange import PaperExchange
+from axisor.paper.faults import Fault, FaultKind
+from axisor.paper.hub import Subscriber, subscription_frame
+from axisor.paper.records import Account, ApiKey
+from axisor.paper.server.auth import Authenticator
+from axisor.paper.server.limits import RateLimit, retry_after
+
+log = structlog.get_logger(__name__)
+
+PROTOCOL_VERSION: Final = "1.0.0"
+_MAX_FRAME_BYTES: Final = 64 * 1024
+_WRITE_DEADLINE_S: Final = 30.0
+_PARSE_ERROR: Final = -32700
+_INVALID_REQUEST: Final = -32600
+_METHOD_NOT_FOUND: Final = -32601
+_INVALID_PARAMS: Final = -32602
+_CODE_OF_REFUSAL: Final[dict[type[Refusal], int]] = {
+    InvalidRequest: _INVALID_PARAMS,
+    Unauthorized: -32001,
+    Forbidden: -32003,
+    TooManyRequests: -32029,
+}
+
+
+class _MethodNotFound(Refusal):
+    code = "method_not_found"
+    wire_code = "METHOD_NOT_FOUND"
+
+
+class Session:
+    """One socket: what it has subscribed to, who it is, and until when it is frozen."""
+
+    def __init__(self, exchange: PaperExchange, ws: web.WebSocketResponse, *, name: str) -> None:
+        self._exchange = exchange
+        self.ws = ws
+        self.name = name
+        self.subscriber = Subscriber()
+        self.account: Account | None = None
+        self.key: ApiKey | None = None
+        self._frozen_until_s = 0.0
+
+    def freeze(self, seconds: float) -> None:
+        """Send nothing, not even a pong, for this long; the socket stays open."""
+        self._frozen_until_s = self._exchange.clock.boottime_s() + seconds
+
+    @property
+    def frozen_s(self) -> float:
+        return max(0.0, self._frozen_until_s - self._exchange.clock.boottime_s())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return everything by which a fault may name the client."""
+        if self.account is None or self.key is None:
+            return frozenset()
+        return frozenset({self.account.account_id, self.account.username, self.key.key})
+
+    async def write(self) -> None:
+        """Send what waits until the socket ends; a client too slow for its events is closed."""
+        while True:
+            frames = await self.subscriber.take()
+            if self.subscriber.is_overrun:
+                await self.ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
+                return
+            while (wait_s := self.frozen_s) > 0:
+                await self._exchange.clock.sleep(wait_s)
+            try:
+                async with asyncio.timeout(_WRITE_DEADLINE_S):
+                    for frame in frames:
+                        await self.ws.send_str(frame)
+            except (ConnectionError, TimeoutError):
+                await self.ws.close()
+                return
+
+
+class StreamEndpoint:
+    """Answers the WebSocket at /v1."""
+
+    def __init__(self, exchange: PaperExchange, *, authenticator: Authenticator) -> None:
+        limits = exchange.config.limits
+        self._exchange = exchange
+        self._authenticator = authenticator
+        self._rate = RateLimit(rate_per_s=limits.stream_per_s, burst=limits.stream_burst)
+        self._sessions: set[Session] = set()
+        self._names = count(1)
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one socket until it ends."""
+        ws = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_FRAME_BYTES)
+        await ws.prepare(request)
+        session = Session(self._exchange, ws, name=str(next(self._names)))
+        self._sessions.add(session)
+        self._exchange.hub.join(session.subscriber)
+        try:
+            async with TaskSet("stream writers") as tasks:
+                tasks.start(session.write(), name=f"stream writer {session.name}")
+                await self._read(session)
+        finally:
+            self._exchange.hub.leave(session.subscriber)
+            self._sessions.discard(session)
+            self._rate.forget(session.name)
+        return ws
+
+    async def close(self) -> None:
+        """Close every socket: the exchange is going away."""
+        await self._close_all(list(self._sessions), WSCloseCode.GOING_AWAY)
+
+    async def strike(self, fault: Fault) -> int:
+        """Return how many sockets a stream fault has met: those of its account, or all."""
+        struck = [s for s in self._sessions if fault.account is None or fault.account in s.names]
+        if fault.kind is FaultKind.FREEZE_STREAM:
+            for session in struck:
+                session.freeze(fault.seconds)
+        else:
+            await self._close_all(struck, fault.status)
+        fault.met += len(struck)
+        return len(struck)
+
+    async def close_sockets_of(self, key: str) -> None:
+        """Close the sockets that were authenticated with a key."""
+        await self._close_all(
+            [s for s in self._sessions if s.key is not None and s.key.key == key], WSCloseCode.POLICY_VIOLATION
+        )
+
+    async def _close_all(self, sessions: list[Session], code: int) -> None:
+        # Closing waits for the other side's close frame, which a dead client never sends: all at once, not for long.
+        async with TaskSet("stream closing") as tasks:
+            closing = [tasks.start(s.ws.close(code=code, drain=False), name=f"close {s.name}") for s in sessions]
+            if closing:
+                await asyncio.wait(closing, timeout=0.3)
+
+    async def _read(self, session: Session) -> None:
+        async for message in session.ws:
+            if message.type is WSMsgType.PING:
+                if session.frozen_s <= 0:
+                    await session.ws.pong(message.data)
+            elif message.type is WSMsgType.TEXT:
+                self._receive(session, message.data)
+
+    def _receive(self, session: Session, text: str) -> None:
+        us_in = self._now_us()
+        try:
+            frame = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            frame = None
+        if not isinstance(frame, dict) or not isinstance(frame.get("method"), str):
+            code = _PARSE_ERROR if frame is None else _INVALID_REQUEST
+            self._reply(session, None, us_in, error=_error(code, "Invalid request", "INVALID_REQUEST"))
+            return
+        follow_up: list[str] = []
+        try:
+            result = self._call(session, frame["method"], frame.get("params"), follow_up)
+        except Refusal as refusal:
+            code = _CODE_OF_REFUSAL.get(type(refusal), _METHOD_NOT_FOUND)
+            self._reply(session, frame.get("id"), us_in, error=_error(code, refusal.message, refusal.wire_code))
+            return
+        self._reply(session, frame.get("id"), us_in, result=result)
+        for topic in follow_up:
+            data = self._exchange.frame_of(topic)
+            if data is not None:
+                session.subscriber.put_price(topic, subscription_frame(topic, data))
+
+    def _reply(self, session: Session, frame_id: object, us_in: int, **outcome: object) -> None:
+        us_out = self._now_us()
+        frame = {
+            "jsonrpc": "2.0",
+            "id": frame_id,
+            **outcome,
+            "usIn": us_in,
+            "usOut": us_out,
+            "usDiff": us_out - us_in,
+            "rateLimit": {"remaining": self._rate.remaining(session.name), "limit": self._rate.burst},
+        }
+        session.subscriber.put_event(msgspec.json.encode(frame).decode())
+
+    def _now_us(self) -> int:
+        now = self._exchange.clock.now()
+        return epoch_ms(now) * 1000 + now.microsecond % 1000
+
+    def _call(self, session: Session, method: str, params: object, follow_up: list[str]) -> object:
+        wait_s = self._rate.take(session.name, now_s=self._exchange.clock.boottime_s())
+        if wait_s > 0:
+            raise TooManyRequests(retry_after_s=retry_after(wait_s))
+        members: Mapping[str, Any] = params if isinstance(params, dict) else {}
+        match method:
+            case "hello":
+                return {"version": PROTOCOL_VERSION}
+            case "ping":
+                return "pong"
+            case "time":
+                return {"time": epoch_ms(self._exchange.clock.now())}
+            case "authenticate":
+                return self._authenticate(session, members)
+            case "whoami":
+                return self._whoami(session)
+            case "subscribe":
+                return {"subscribed": self._subscribe(session, members, follow_up)}
+            case "unsubscribe":
+                return {"unsubscribed": self._unsubscribe(session, _topics_of(members))}
+            case "unsubscribeAll":
+                return {"unsubscribed": self._unsubscribe(session, sorted(session.subscriber.topics))}
+            case _:
+                raise _MethodNotFound("Method not found")
+
+    def _authenticate(self, session: Session, members: Mapping[str, Any]) -> dict[str, Any]:
+        account, key = self._authenticator.check_socket(members, now_ms=epoch_ms(self._exchange.clock.now()))
+        if session.account is not account:
+            self._unsubscribe(session, [t for t in session.subscriber.topics if t in topics.SCOPE_OF_PRIVATE])
+        session.account, session.key = account, key
+        session.subscriber.account_id = account.account_id
+        return {"authenticated": True, "permissions": sorted(key.scopes)}
+
+    def _whoami(self, session: Session) -> dict[str, Any]:
+        if session.account is None or session.key is None:
+            raise Unauthorized("Not authenticated")
+        return {
+            "apiKey": session.key.key,
+            "userId": session.account.account_id,
+            "permissions": sorted(session.key.scopes),
+        }
+
+    def _subscribe(self, session: Session, members: Mapping[str, Any], follow_up: list[str]) -> list[str]:
+        """Return the topics now subscribed to: all that were asked for, or none."""
+        wanted = _topics_of(members)
+        for topic in wanted:
+            scope = topics.SCOPE_OF_PRIVATE.get(topic)
+            if scope is None:
+                continue
+            if session.key is None:
+                raise Unauthorized(f"{topic} needs authentication")
+            if scope not in session.key.scopes:
+                raise Forbidden(f"This key lacks the permission {scope}")
+        for topic in wanted:
+            self._exchange.hub.subscribe(session.subscriber, topic)
+        follow_up += [topic for topic in wanted if topic in topics.PUBLIC]
+        return wanted
+
+    def _unsubscribe(self, session: Session, unwanted: list[str]) -> list[str]:
+        for topic in unwanted:
+            self._exchange.hub.unsubscribe(session.subscriber, topic)
+        return unwanted
+
+
+def _topics_of(members: Mapping[str, Any]) -> list[str]:
+    """Return the topics of a request, each known to the exchange."""
+    wanted = members.get("topics")
+    if not isinstance(wanted, list) or not wanted:
+        raise InvalidRequest("topics", "must be a list of at least one topic")
+    for topic in wanted:
+        if topic not in topics.PUBLIC and topic not in topics.SCOPE_OF_PRIVATE:
+            raise InvalidRequest("topics", f"has an unknown topic {topic!r}")
+    return list(dict.fromkeys(wanted))
+
+
+def _error(code: int, message: str, name: str) -> dict[str, Any]:
+    return {"code": code, "message": message, "data": {"code": name}}

@@ -1,0 +1,30 @@
+"""Where a market's prices come from."""
+
+from axisor.domain.units import price_from_usd
+from axisor.paper.config import PaperConfig
+from axisor.paper.market.paths import PricePath
+from axisor.paper.market.scenarios import scenario
+from axisor.paper.market.tape import load_tape
+from axisor.paper.player import ManualPath
+
+MANUAL = "manual"
+
+
+def source_name(config: PaperConfig) -> str:
+    """Return what identifies the prices of a configuration: the same name, the same prices."""
+    if config.tape is not None:
+        return f"tape {config.tape.name} from {config.tape_start}"
+    return f"scenario {config.scenario} seed {config.seed}"
+
+
+def open_path(config: PaperConfig) -> PricePath:
+    """Return the price path of a configuration.
+
+    Raises:
+        ConfigurationError: there is no such scenario, or the tape cannot be read.
+    """
+    if config.tape is not None:
+        return load_tape(config.tape, start=config.tape_start)
+    if config.scenario == MANUAL:
+        return ManualPath(price_from_usd(config.start_price_usd))
+    return scenario(config.scenario, config.seed)
