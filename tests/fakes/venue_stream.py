@@ -19,9 +19,9 @@ class StreamServer:
     connections: list[ServerConnection] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
+    results: dict[str, Any] = field(default_factory=dict)  # instead of the usual ones
     silent_methods: set[str] = field(default_factory=set)
     on_subscribe: list[str] = field(default_factory=list)  # frames sent before the subscription is confirmed
-    is_deaf: bool = False  # does not even read any more: neither answers nor pongs
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -45,8 +45,6 @@ class StreamServer:
                     self.requests.append(request)
                     self._changed.notify_all()
                 await self._answer(connection, request)
-                if self.is_deaf:
-                    connection.transport.pause_reading()
         except ConnectionClosed:
             return
 
@@ -65,6 +63,7 @@ class StreamServer:
                 "time": {"time": 1_700_000_000_000},
                 "authenticate": {"authenticated": True, "permissions": ["futures:isolated:read"]},
                 "subscribe": {"subscribed": topics},
+                **self.results,
             }[method]
             answer |= {"usIn": 1, "usOut": 2, "usDiff": 1, "rateLimit": {"remaining": 9, "limit": 10}}
         if method == "subscribe":

@@ -378,6 +378,15 @@ async def test_keeping_warm_leaves_a_connection_that_a_command_uses(
     ]
 
 
+async def test_keeping_warm_gives_way_and_slows_down(client: LnMarketsClient, venue: VenueServer) -> None:
+    venue.will(answer(429, Retry_After="3"))
+    await client.keep_warm()
+    assert 2.5 < client._public_limiter.wait_s < 3.5
+    client._http._answered = None  # as if nothing had been heard for long
+    await client.keep_warm()
+    assert len(venue.requests) == 1
+
+
 async def test_keeping_warm_survives_an_exchange_that_is_away(client: LnMarketsClient, venue: VenueServer) -> None:
     venue.will(reset())
     await client.keep_warm()

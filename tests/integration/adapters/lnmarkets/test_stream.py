@@ -160,6 +160,45 @@ async def test_a_handshake_without_an_answer_is_given_up_and_tried_again(venue: 
         await listener.expect(FeedUp)
 
 
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [
+        ({"hello": 7}, "protocol_error"),
+        ({"subscribe": {"subscribed": "all"}}, "protocol_error"),
+        ({"subscribe": {"subscribed": [LAST_PRICE]}}, "topics_missing"),
+        ({"authenticate": {"authenticated": False, "permissions": []}}, "authenticate_refused"),
+    ],
+)
+async def test_a_handshake_that_promises_less_is_not_up(
+    venue: StreamServer, results: dict[str, Any], reason: str
+) -> None:
+    venue.results = results
+    async with listening(an_account_feed(venue) if "authenticate" in results else a_market_feed(venue)) as listener:
+        assert (await listener.expect(FeedDown)).reason == reason
+        venue.results = {}
+        await listener.expect(FeedUp)
+
+
+async def test_an_unknown_protocol_version_is_spoken_to_all_the_same(venue: StreamServer) -> None:
+    venue.results = {"hello": {"version": "1.1.0"}}
+    async with listening(a_market_feed(venue)) as listener:
+        await listener.expect(FeedUp)
+
+
+async def test_a_feed_that_breaks_says_so_instead_of_falling_silent(venue: StreamServer) -> None:
+    class BrokenClock(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            raise RuntimeError("no time")
+
+    feed = LnMarketsMarketFeed(replace(QUICK, url=venue.url), clock=BrokenClock(), venue_clock=VenueClock(CLOCK))
+    async with listening(feed) as listener:
+        await listener.expect(FeedUp)
+        venue.connections[0].transport.abort()
+        await listener.expect(FeedDown)
+        with pytest.raises(RuntimeError, match="no time"):
+            await listener.next()
+
+
 async def test_an_outage_is_told_once_however_many_attempts_fail(venue: StreamServer) -> None:
     venue.refuses = {"subscribe"}
     async with listening(a_market_feed(venue)) as listener:
@@ -239,10 +278,14 @@ async def test_an_account_is_authenticated_and_its_events_come_through(venue: St
         }
         await venue.push(ISOLATED_TRADES, {"pair": "btc_usd", "event": "stoploss", "trade": trade})
         await venue.push(DEPOSIT, {"currency": "btc", "id": "d", "amount": 500, "balance": 1500, "status": "CONFIRMED"})
+        await venue.push("announcements", {"id": "a"})
+        await venue.push(WITHDRAWAL, {"currency": "btc", "id": "w", "amount": 70, "fee": 1, "balance": 1429})
         closed = await listener.expect(TradeEvent)
         assert (closed.close_reason, closed.pnl_sats, closed.exit_price) == (CloseReason.STOP_LOSS, -52_632, 190_000)
         deposit = await listener.expect(WalletEvent)
         assert (deposit.amount_sats, deposit.balance_sats, deposit.is_deposit) == (500, 1500, True)
+        withdrawal = await listener.expect(WalletEvent)
+        assert (withdrawal.amount_sats, withdrawal.balance_sats, withdrawal.is_deposit) == (70, 1429, False)
     subscribed = [request["params"]["topics"] for request in venue.requests if request["method"] == "subscribe"]
     assert venue.methods()[1] == "authenticate"
     assert subscribed == [[ISOLATED_TRADES], [DEPOSIT], [WITHDRAWAL]]
