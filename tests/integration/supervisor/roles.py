@@ -17,7 +17,7 @@ def main(kind: str, folder: Path) -> None:
     with (folder / f"{kind}.runs").open("a", encoding="ascii") as runs:
         runs.write(f"{os.getpid()}\n")
     if kind == "fails":
-        print("it cannot start like this", flush=True)
+        print("it cannot start like this", flush=True)  # noqa: T201 - its last words, which the test reads
         sys.exit(1)
     ready.attach(
         ready_fd=int(os.environ["AXISOR_READY_FD"]),

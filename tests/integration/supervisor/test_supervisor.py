@@ -1,16 +1,15 @@
 """Roles are restarted when they die, killed when they hang, and never outlive their supervisor."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.fixtures.processes import until
 
 from axisor.infra import processes
 from axisor.infra.clock import SystemClock
@@ -45,12 +44,6 @@ def runs(folder: Path, kind: str) -> list[int]:
     return [int(line) for line in (folder / f"{kind}.runs").read_text(encoding="ascii").split()]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def test_a_role_counts_as_started_once_it_says_so_and_ends_cleanly_when_asked(tmp_path: Path) -> None:
     async with supervisor(tmp_path).running() as running:
         await running.start([role("good", tmp_path)])
@@ -65,8 +58,8 @@ async def test_a_role_that_dies_is_started_again(tmp_path: Path) -> None:
         await running.start([role("good", tmp_path)])
         for count in (2, 3):
             os.kill(runs(tmp_path, "good")[-1], signal.SIGKILL)
-            await until(lambda count=count: len(runs(tmp_path, "good")) == count)
-        await until(lambda: running.pid("good") == runs(tmp_path, "good")[-1])
+            await until(lambda count=count: len(runs(tmp_path, "good")) == count, within_s=DEADLINE_S)
+        await until(lambda: running.pid("good") == runs(tmp_path, "good")[-1], within_s=DEADLINE_S)
     assert not any(processes.is_alive(pid) for pid in runs(tmp_path, "good"))
 
 
@@ -96,9 +89,9 @@ async def test_a_role_whose_heartbeat_stops_is_killed_noted_as_dead_and_replaced
             (tmp_path / "hang").touch()
         else:
             os.kill(first, signal.SIGSTOP)
-        await until(lambda: not processes.is_alive(first))
+        await until(lambda: not processes.is_alive(first), within_s=DEADLINE_S)
         (tmp_path / "hang").unlink(missing_ok=True)
-        await until(lambda: len(runs(tmp_path, "beats")) == 2 and running.pid("beats") is not None)
+        await until(lambda: len(runs(tmp_path, "beats")) == 2 and running.pid("beats") is not None, within_s=DEADLINE_S)
         assert time.monotonic() - began < 4
         assert (tmp_path / "dead").read_text(encoding="ascii").strip() == str(first)
 
@@ -108,9 +101,9 @@ async def test_a_held_role_is_killed_stays_down_for_the_stated_time_and_comes_ba
         await running.start([beating(tmp_path)])
         first = runs(tmp_path, "beats")[0]
         (tmp_path / "hold").write_text("0.6\n", encoding="ascii")
-        await until(lambda: not processes.is_alive(first))
+        await until(lambda: not processes.is_alive(first), within_s=DEADLINE_S)
         killed = time.monotonic()
-        await until(lambda: len(runs(tmp_path, "beats")) == 2)
+        await until(lambda: len(runs(tmp_path, "beats")) == 2, within_s=DEADLINE_S)
         assert 0.5 < time.monotonic() - killed < 3
         assert not (tmp_path / "hold").exists()
 
