@@ -4,13 +4,13 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from redis.asyncio import Redis
 
 from axisor.domain.units import UserId
 from axisor.features.accounts.errors import TooManyAttempts
+from axisor.infra.valkey import Valkey
 
 FREE_ATTEMPTS: Final = 5
 LONGEST_WAIT_S: Final = 60
@@ -21,7 +21,7 @@ TICKET_LIFE: Final = timedelta(seconds=30)
 class LoginThrottle:
     """Makes repeated failures wait, per source address and account: a victim elsewhere is never locked out."""
 
-    def __init__(self, valkey: "Redis[Any]") -> None:
+    def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
 
     async def check(self, *, address: str, email: str) -> None:
@@ -41,7 +41,7 @@ class LoginThrottle:
         await self._valkey.expire(counter, _MEMORY_S)
         if failures >= FREE_ATTEMPTS:
             wait_s = min(LONGEST_WAIT_S, 2 ** min(failures - FREE_ATTEMPTS, 10))
-            await self._valkey.set(self._key("wait", address, email), b"1", ex=wait_s)
+            await self._valkey.set(self._key("wait", address, email), "1", ex=wait_s)
 
     async def succeeded(self, *, address: str, email: str) -> None:
         await self._valkey.delete(self._key("failures", address, email), self._key("wait", address, email))
@@ -62,7 +62,7 @@ class Ticket:
 class StreamTickets:
     """Tickets that open one WebSocket within 30 s: the address of a socket is logged by proxies, a token is not."""
 
-    def __init__(self, valkey: "Redis[Any]") -> None:
+    def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
 
     async def issue(self, ticket: Ticket, *, now: datetime) -> tuple[str, datetime]:
