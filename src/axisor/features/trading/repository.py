@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.commands import CommandName
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
+from axisor.features.execution.positions import StoredPosition, parse_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,13 @@ async def find_account(
     return None if row is None else _account(row)
 
 
-async def lock_account(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> None:
-    """Hold an account's row until the transaction ends: what spends from it is committed before or after."""
+async def lock_fence(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> None:
+    """Hold the row that every attempt of an account is written under, until the transaction ends."""
     await connection.execute(
-        text("select 1 from exchange_account where exchange_account_id = :account for update"),
+        text(
+            "insert into guard_fence (exchange_account_id, fence) values (:account, 0) "
+            "on conflict (exchange_account_id) do update set fence = guard_fence.fence"
+        ),
         {"account": exchange_account_id},
     )
 
@@ -252,3 +256,17 @@ def _request(row: Any) -> CommandRequest:
         expires_at=row["expires_at"],
         settled_at=row["settled_at"],
     )
+
+
+async def list_recently_closed(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, limit: int
+) -> list[StoredPosition]:
+    """Return the trades of an account that ended last, newest first."""
+    rows = await connection.execute(
+        text(
+            "select * from position where exchange_account_id = :account and status in ('closed', 'canceled') "
+            "order by coalesce(closed_at, created_at) desc, position_id limit :limit"
+        ),
+        {"account": exchange_account_id, "limit": limit},
+    )
+    return [parse_row(row) for row in rows.mappings()]

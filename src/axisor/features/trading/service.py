@@ -1,6 +1,5 @@
 """What a person asks to be done with a trade: written down first, carried out by the account's owner process."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any, Final
@@ -33,12 +32,6 @@ class KeyReused(Conflict):
     """An idempotency key stands for one request; another one needs another key."""
 
     code = "idempotency_key_reused"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppedScope:
-    exchange_account_id: ExchangeAccountId
-    trade_id: TradeId | None
 
 
 class TradingService:

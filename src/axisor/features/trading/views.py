@@ -50,8 +50,8 @@ class GuardView:
     limit_sats: int
     left_sats: int
     count_left: int | None
-    worst_case_sats: int
-    unguarded_worst_case_sats: int
+    worst_case_sats: int | None
+    unguarded_worst_case_sats: int | None
     stop_returns_sats: int | None
     covered_to_price: float | None
     state: str
