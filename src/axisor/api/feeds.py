@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +16,7 @@ from axisor.api.portfolio import AccountState, Portfolio, account_view, read_por
 from axisor.api.watch import WatchBoard
 from axisor.domain.units import ExchangeAccountId, UserId
 from axisor.features.notifications.repository import list_activities
-from axisor.features.trading.schemas import TradeList
+from axisor.features.trading.schemas import TradeList, WatchView
 from axisor.infra.db.session import Database
 from axisor.ports.clock import Clock
 
@@ -62,7 +62,7 @@ class PersonFeed:
         self._has_new_price = False
         self._read_at_s = 0.0
         self._watch_at_s = 0.0
-        self._watch_told: dict[str, Any] = {}
+        self._watch_told: dict[ExchangeAccountId, WatchView] = {}
 
     def channel(self, topic: str) -> Channel:
         """Return the channel of one of this person's topics, made when it is first asked for."""
@@ -115,9 +115,7 @@ class PersonFeed:
         has_read = False
         if self._must_read or is_due or self.portfolio is None:
             self._must_read = False
-            self.portfolio = await read_portfolio(
-                self._parts.database, self._user_id, now=self._parts.clock.now()
-            )
+            self.portfolio = await read_portfolio(self._parts.database, self._user_id, now=self._parts.clock.now())
             self._read_at_s = now_s
             has_read = True
         if self._has_new_price or has_read:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -15,6 +15,7 @@ from axisor.api.portfolio import read_portfolio
 from axisor.api.watch import WatchBoard
 from axisor.domain.units import ExchangeAccountId, UserId
 from axisor.features.accounts.service import AccountsService
+from axisor.features.trading.views import Quote
 from axisor.infra import keys
 from axisor.infra.db.session import Database
 from axisor.infra.tasks import TaskSet
@@ -50,7 +51,7 @@ class Hub:
         board: WatchBoard,
         clock: Clock,
         demo: Callable[[UserId], Awaitable[object | None]],
-        page_connected: Callable[[], Awaitable[None]] | None = None,
+        page_connected: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._database = database
         self._valkey = valkey
@@ -58,9 +59,7 @@ class Hub:
         self._clock = clock
         self._board = board
         self._page_connected = page_connected
-        self._parts = FeedParts(
-            database=database, board=board, clock=clock, market=lambda: self.market, demo=demo
-        )
+        self._parts = FeedParts(database=database, board=board, clock=clock, market=lambda: self.market, demo=demo)
         self.market: MarketState | None = None
         self._public = {
             PRICE_TOPIC: Channel(PRICE_TOPIC, Delivery.LATEST, clock=clock),
@@ -70,6 +69,11 @@ class Hub:
         self._clients: set[Client] = set()
         self._new_price = asyncio.Event()
         self._tasks = TaskSet("stream")
+
+    @property
+    def quote(self) -> Quote | None:
+        """The newest quote, None until the first one came."""
+        return None if self.market is None else self.market.quote
 
     async def run(self) -> None:
         """Keep every topic current until cancelled."""
@@ -103,13 +107,13 @@ class Hub:
 
     async def subscribe(self, client: Client, topics: Sequence[str], since: Mapping[str, int]) -> None:
         """Let a client hear topics, from where it left off where that is still known."""
-        owned: frozenset[ExchangeAccountId] | None = None
+        owned: frozenset[str] = frozenset()
         for topic in topics[:MOST_TOPICS]:
             channel = self._public.get(topic)
             match = _ACCOUNT_TOPIC.fullmatch(topic)
             if channel is None and match is not None:
-                if owned is None:
-                    owned = await self._accounts_of(client.user_id)
+                if match[1] not in owned:
+                    owned = await self._accounts_of(client.user_id, wanted=ExchangeAccountId(match[1]))
                 if match[1] in owned:
                     channel = self._feed(client.user_id).channel(topic)
             elif channel is None and topic in _PRIVATE:
@@ -133,14 +137,12 @@ class Hub:
             if channel is not None:
                 channel.leave(client)
 
-    async def _accounts_of(self, user_id: UserId) -> frozenset[ExchangeAccountId]:
+    async def _accounts_of(self, user_id: UserId, *, wanted: ExchangeAccountId) -> frozenset[ExchangeAccountId]:
+        """Return a person's accounts; those known already, where the one that is wanted is among them."""
         entry = self._feeds.get(user_id)
-        if entry is not None and entry[0].portfolio is not None:
-            known = frozenset(entry[0].portfolio.accounts)
-            if known:
-                return known
-        portfolio = await read_portfolio(self._database, user_id, now=self._clock.now())
-        return frozenset(portfolio.accounts)
+        if entry is not None and entry[0].portfolio is not None and wanted in entry[0].portfolio.accounts:
+            return frozenset(entry[0].portfolio.accounts)
+        return frozenset((await read_portfolio(self._database, user_id, now=self._clock.now())).accounts)
 
     def _feed(self, user_id: UserId) -> PersonFeed:
         entry = self._feeds.get(user_id)
@@ -229,4 +231,3 @@ class Hub:
         for client in self._clients:
             if client.user_id == user_id and client.family_id not in live:
                 client.close(Close(SESSION_ENDED, "this session has ended: sign in again"))
-

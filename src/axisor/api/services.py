@@ -74,9 +74,7 @@ def build(
         spending=SpendingService(database=database, valkey=valkey, clock=clock),
         rules=RulesService(database=database, valkey=valkey, clock=clock),
         board=board,
-        hub=Hub(
-            database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=no_demo
-        ),
+        hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=no_demo),
         is_demo=is_demo,
         network="paper" if is_demo else "mainnet",
         public_url=public_url,

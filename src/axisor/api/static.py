@@ -61,7 +61,7 @@ def _find(folder: Path, path: str, accepted: str) -> Response | None:
         is_hashed = target.relative_to(root).parts[0] == _HASHED_FOLDER
         return _file(target, accepted, cache_control=_IMMUTABLE if is_hashed else _REVALIDATE)
     page = root / "index.html"
-    if "." in target.name and path or not page.is_file():
+    if ("." in target.name and path) or not page.is_file():
         return None
     return _file(page, accepted, cache_control=_REVALIDATE)
 

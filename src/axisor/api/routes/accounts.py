@@ -44,15 +44,11 @@ async def list_accounts(services: ServicesDependency, caller: CallerDependency) 
     now = services.clock.now()
     portfolio = await read_portfolio(services.database, caller.user_id, now=now)
     return answer(
-        AccountList(
-            items=tuple(account_view(state, services.board, now=now) for state in portfolio.accounts.values())
-        )
+        AccountList(items=tuple(account_view(state, services.board, now=now) for state in portfolio.accounts.values()))
     )
 
 
-@router.get(
-    "/accounts/{exchange_account_id}/trades", response_model=TradeList, summary="The trades of an account"
-)
+@router.get("/accounts/{exchange_account_id}/trades", response_model=TradeList, summary="The trades of an account")
 async def list_trades(
     services: ServicesDependency,
     caller: CallerDependency,
@@ -74,9 +70,7 @@ async def list_trades(
     )
 
 
-@router.get(
-    "/accounts/{exchange_account_id}/trades/{trade_id}", response_model=TradeView, summary="One trade"
-)
+@router.get("/accounts/{exchange_account_id}/trades/{trade_id}", response_model=TradeView, summary="One trade")
 async def get_trade(
     services: ServicesDependency,
     caller: CallerDependency,
@@ -86,9 +80,7 @@ async def get_trade(
     now = services.clock.now()
     portfolio = await read_portfolio(services.database, caller.user_id, now=now)
     account = portfolio.account(exchange_account_id)
-    return answer(
-        view_of(account, account.trade(trade_id), services.board, quote=services.hub.quote, now=now)
-    )
+    return answer(view_of(account, account.trade(trade_id), services.board, quote=services.hub.quote, now=now))
 
 
 @router.post(
@@ -149,7 +141,7 @@ async def get_request(services: ServicesDependency, caller: CallerDependency, re
 
 
 def _view(request: CommandRequest) -> RequestView:
-    status: RequestStatus = request.status
+    status: RequestStatus = request.status  # type: ignore[assignment]
     return RequestView(
         request_id=request.request_id,
         command=request.command.value,

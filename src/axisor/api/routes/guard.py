@@ -97,9 +97,7 @@ async def get_rule(
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
 ) -> Response:
-    rule = await services.rules.get(
-        user_id=caller.user_id, exchange_account_id=exchange_account_id, trade_id=trade_id
-    )
+    rule = await services.rules.get(user_id=caller.user_id, exchange_account_id=exchange_account_id, trade_id=trade_id)
     return answer(rule_view(rule))
 
 

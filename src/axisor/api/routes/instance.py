@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from axisor import __version__
 from axisor.api.routes.parts import ServicesDependency
 from axisor.api.services import Services
+from axisor.infra import keys
 from axisor.infra.wire import answer
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ async def failing_parts(services: Services) -> tuple[str, ...]:
         failing.append("database")
     try:
         async with asyncio.timeout(_PROBE_DEADLINE_S):
-            await services.valkey.ping()
+            await services.valkey.exists(keys.MONITOR_HEARTBEAT)
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("not_ready", part="valkey", reason=type(error).__name__)
         failing.append("valkey")

@@ -1,7 +1,7 @@
 """The live stream: one WebSocket per page, opened by a ticket."""
 
 import asyncio
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -105,7 +105,7 @@ async def _obey(message: _Message, client: Client, hub: Hub) -> None:
 
 def _is_own_origin(websocket: WebSocket, public_url: str) -> bool:
     """Return whether a browser's page comes from here; programs send no origin."""
-    origin: Any = websocket.headers.get("origin")
+    origin: str | None = websocket.headers.get("origin")
     if origin is None or origin == public_url:
         return True
     return origin.split("://", 1)[-1] == websocket.headers.get("host")

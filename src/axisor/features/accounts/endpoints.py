@@ -52,9 +52,7 @@ SessionCookie = Annotated[str | None, Depends(_session_cookie)]
 
 @router.post("/auth/start", response_model=SessionRead, dependencies=[SameOrigin], summary="Use a start link")
 async def start(request: Request, keeper: DoorkeeperDependency, body: StartBody) -> Response:
-    signed_in = await keeper.accounts.start(
-        body.token.get_secret_value(), user_agent=request.headers.get("user-agent")
-    )
+    signed_in = await keeper.accounts.start(body.token.get_secret_value(), user_agent=request.headers.get("user-agent"))
     return _session_answer(request, keeper, signed_in)
 
 
@@ -78,14 +76,12 @@ async def refresh(request: Request, keeper: DoorkeeperDependency, token: Session
 
 
 @router.post("/auth/logout", response_model=Empty, dependencies=[SameOrigin], summary="End a session")
-async def logout(request: Request, keeper: DoorkeeperDependency, token: SessionCookie) -> Response:
+async def logout(keeper: DoorkeeperDependency, token: SessionCookie) -> Response:
     if token is not None:
         await keeper.accounts.logout(token)
     response = answer(Empty())
     for name in (PLAIN_COOKIE, SECURE_COOKIE):
-        response.delete_cookie(
-            name, path=COOKIE_PATH, httponly=True, samesite="strict", secure=name == SECURE_COOKIE
-        )
+        response.delete_cookie(name, path=COOKIE_PATH, httponly=True, samesite="strict", secure=name == SECURE_COOKIE)
     return response
 
 

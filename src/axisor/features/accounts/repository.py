@@ -88,9 +88,7 @@ async def find_principal(connection: AsyncConnection, *, is_demo: bool) -> User 
     row = (
         await connection.execute(
             sa.select(*_USER_COLUMNS)
-            .where(
-                app_user.c.is_demo.is_(is_demo), app_user.c.role == "owner", app_user.c.disabled_at.is_(None)
-            )
+            .where(app_user.c.is_demo.is_(is_demo), app_user.c.role == "owner", app_user.c.disabled_at.is_(None))
             .order_by(app_user.c.created_at, app_user.c.user_id)
             .limit(1)
         )

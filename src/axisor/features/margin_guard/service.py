@@ -96,7 +96,8 @@ def edited_rule(change: RuleChange, *, trade: Trade, own: GuardRule | None, defa
         refill = Fraction(1) if change.refill_share is None else share_from_number(change.refill_share)
         if share * full_room(trade) < NEAREST_MARK_DISTANCE:
             raise InvalidRule(
-                "a top-up this near to liquidation would come too late: at least 0.9 % of the price", field="top_up_share"
+                "a top-up this near to liquidation would come too late: at least 0.9 % of the price",
+                field="top_up_share",
             )
         rungs.append(Rung(key="top_up", room_share=share, action=TopUp(refill)))
     cut = None if base is None else base.rung(Close)
@@ -149,9 +150,7 @@ class RulesService:
         self._valkey = valkey
         self._clock = clock
 
-    async def get(
-        self, *, user_id: UserId, exchange_account_id: ExchangeAccountId, trade_id: TradeId
-    ) -> GuardRule:
+    async def get(self, *, user_id: UserId, exchange_account_id: ExchangeAccountId, trade_id: TradeId) -> GuardRule:
         """Return the rule that holds for a trade: its own, or the account's default.
 
         Raises:
@@ -257,9 +256,7 @@ class RulesService:
         )
 
 
-async def _context(
-    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_id: TradeId
-) -> _Context:
+async def _context(connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_id: TradeId) -> _Context:
     account = await trading.find_account(connection, exchange_account_id)
     position = await find_position(connection, exchange_account_id, trade_id)
     if account is None or position is None:
@@ -268,9 +265,7 @@ async def _context(
     return _Context(account=account, position=position, own=rules.get(trade_id), default=rules.get(None))
 
 
-async def _running(
-    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_id: TradeId
-) -> _Context:
+async def _running(connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_id: TradeId) -> _Context:
     context = await _context(connection, exchange_account_id, trade_id)
     if context.position.trade.status is not TradeStatus.RUNNING:
         raise TradeNotRunning(f"trade {trade_id} is {context.position.trade.status}", trade_id=trade_id)

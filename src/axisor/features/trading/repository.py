@@ -70,9 +70,7 @@ async def list_accounts(connection: AsyncConnection) -> list[ExchangeAccount]:
     return [_account(row) for row in rows.mappings()]
 
 
-async def find_account(
-    connection: AsyncConnection, exchange_account_id: ExchangeAccountId
-) -> ExchangeAccount | None:
+async def find_account(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> ExchangeAccount | None:
     """Return an account of the connection's user, archived or not; None for another's."""
     rows = await connection.execute(
         text(f"select {_ACCOUNT_COLUMNS} from exchange_account where exchange_account_id = :account"),  # noqa: S608
@@ -134,9 +132,7 @@ async def find_request(connection: AsyncConnection, request_id: str) -> CommandR
     return None if row is None else _request(row)
 
 
-async def list_spending_stops(
-    connection: AsyncConnection, exchange_account_id: ExchangeAccountId
-) -> frozenset[str]:
+async def list_spending_stops(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> frozenset[str]:
     """Return the scopes of an account in which spending is stopped: trades, or the account itself."""
     rows = await connection.execute(
         text("select scope_id from spending_stop where exchange_account_id = :account"),
@@ -175,9 +171,7 @@ async def delete_spending_stop(
     return done.rowcount == 1
 
 
-async def list_sent_money(
-    connection: AsyncConnection, exchange_account_id: ExchangeAccountId
-) -> list[SentMoney]:
+async def list_sent_money(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> list[SentMoney]:
     """Return the top-ups that have been sent and are not settled, oldest first."""
     rows = await connection.execute(
         text(

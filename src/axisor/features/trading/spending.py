@@ -143,9 +143,7 @@ class SpendingService:
             raise NotFound("trade", trade_id)
         return (Scope(exchange_account_id=exchange_account_id, trade_id=trade_id),)
 
-    async def _tell(
-        self, connection: AsyncConnection, user_id: UserId, scope: Scope, kind: ActivityKind
-    ) -> None:
+    async def _tell(self, connection: AsyncConnection, user_id: UserId, scope: Scope, kind: ActivityKind) -> None:
         position = (
             None
             if scope.trade_id is None

@@ -135,9 +135,7 @@ def added_sats(position: StoredPosition) -> int:
     """Return the sats that were ever added to the trade's margin; 0 where the entry margin is not stated yet."""
     if position.trade.entry_margin_sats is None:
         return 0
-    return counted_added_sats(
-        position.trade, funding_paid_from_margin_sats=funding_out_of_margin_sats(position)
-    )
+    return counted_added_sats(position.trade, funding_paid_from_margin_sats=funding_out_of_margin_sats(position))
 
 
 def figures(position: StoredPosition, quote: Quote | None, *, fee_rate: Fraction) -> Figures:
