@@ -83,7 +83,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             "type": "apiKey",
             "in": "cookie",
             "name": PLAIN_COOKIE,
-            "description": "HttpOnly, SameSite=Strict, sent to /api/v1/auth alone; behind https `__Secure-` stands first.",
+            "description": "HttpOnly, SameSite=Strict, for /api/v1/auth alone; behind https with `__Secure-` in front.",
         }
         for path in ("/auth/refresh", "/auth/logout"):
             document["paths"][API_PREFIX + path]["post"]["security"] = [{"sessionCookie": []}]

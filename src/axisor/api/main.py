@@ -1,6 +1,7 @@
 """The api role: serves until it is told to stop, and says when it listens."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -17,15 +18,22 @@ from axisor.settings import Settings
 log = structlog.get_logger(__name__)
 
 _STOP_DEADLINE_S: Final = 1.0
-_STARTED_POLL_S: Final = 0.02
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the role's owner decides when to stop."""
+    """uvicorn without signal handlers of its own: the role's owner decides when to stop, and hears when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
 
 async def run(settings: Settings, *, stop: asyncio.Event) -> None:
@@ -54,19 +62,17 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             hub = tasks.create_task(services.hub.run())
             serving = tasks.create_task(server.serve())
-            tasks.create_task(_announce(server, serving, settings))
+            announcing = tasks.create_task(_announce(server, settings))
             stopping = tasks.create_task(stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            hub.cancel()
+            for task in (stopping, announcing, hub):
+                task.cancel()
             server.should_exit = True
     log.info("api_stopped")
 
 
-async def _announce(server: _Server, serving: asyncio.Task[None], settings: Settings) -> None:
+async def _announce(server: _Server, settings: Settings) -> None:
     """Say that the role is ready once its socket listens."""
-    while not server.started and not serving.done():
-        await asyncio.sleep(_STARTED_POLL_S)
-    if server.started:
-        log.info("api_listens", host=settings.api.host, port=settings.api.port)
-        signal_ready(settings.process.ready_fd)
+    await server.listening.wait()
+    log.info("api_listens", host=settings.api.host, port=settings.api.port)
+    signal_ready(settings.process.ready_fd)

@@ -136,6 +136,7 @@ class SpendingService:
             return tuple(
                 Scope(exchange_account_id=account.exchange_account_id, trade_id=None)
                 for account in await repository.list_accounts(connection)
+                if account.is_guarded
             )
         if await repository.find_account(connection, exchange_account_id) is None:
             raise NotFound("account", exchange_account_id)
