@@ -9,7 +9,7 @@ from axisor import __version__
 from axisor.api import errors, static
 from axisor.api.errors import Problem
 from axisor.api.middleware import BodyLimit, Envelope
-from axisor.api.routes import accounts, guard, history, instance, stream
+from axisor.api.routes import accounts, guard, history, instance, internal, market, stream
 from axisor.api.services import Services
 from axisor.features.accounts import endpoints as session
 from axisor.features.accounts.endpoints import PLAIN_COOKIE
@@ -50,7 +50,7 @@ def describe_app() -> FastAPI:
     """Return the application without anything behind it: enough to describe it."""
     app = FastAPI(title="Axisor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     api = APIRouter(prefix=API_PREFIX, responses=_PROBLEMS)
-    for part in (instance, session, accounts, guard, history):
+    for part in (instance, session, accounts, guard, history, market):
         api.include_router(part.router)
     api.include_router(stream.router)
 
@@ -60,6 +60,7 @@ def describe_app() -> FastAPI:
 
     app.include_router(api)
     app.include_router(instance.health)
+    app.include_router(internal.router)
     errors.install(app)
     return app
 

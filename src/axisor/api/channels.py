@@ -42,9 +42,12 @@ class Close:
 
 
 class Client:
-    """One connected socket's share: a bounded queue, and one slot per topic of which only the newest counts."""
+    """One reader's share: a bounded queue, and one slot per topic of which only the newest counts.
 
-    def __init__(self, *, user_id: UserId, family_id: str) -> None:
+    `family_id` is the family of sessions it came with; None for a reader on this machine.
+    """
+
+    def __init__(self, *, user_id: UserId, family_id: str | None) -> None:
         self.user_id = user_id
         self.family_id = family_id
         self.closing: Close | None = None

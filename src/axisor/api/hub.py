@@ -2,10 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import structlog
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from axisor.api.channels import Channel, Client, Close, Delivery
@@ -51,14 +53,12 @@ class Hub:
         board: WatchBoard,
         clock: Clock,
         demo: Callable[[UserId], Awaitable[object | None]],
-        page_connected: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._database = database
         self._valkey = valkey
         self._accounts = accounts
         self._clock = clock
         self._board = board
-        self._page_connected = page_connected
         self._parts = FeedParts(database=database, board=board, clock=clock, market=lambda: self.market, demo=demo)
         self.market: MarketState | None = None
         self._public = {
@@ -125,8 +125,14 @@ class Hub:
         entry = self._feeds.get(client.user_id)
         if entry is not None:
             entry[0].reread()
-        if topics and self._page_connected is not None:
-            self._tasks.start(self._page_connected(), name="page connected")
+
+    def is_guarded(self, user_id: UserId, exchange_account_id: str | None) -> bool:
+        """Return whether an account of a connected person is guarded; one that is not known counts as guarded."""
+        entry = self._feeds.get(user_id)
+        if entry is None or entry[0].portfolio is None or exchange_account_id is None:
+            return True
+        state = entry[0].portfolio.accounts.get(ExchangeAccountId(exchange_account_id))
+        return state is None or state.account.is_guarded
 
     def unsubscribe(self, client: Client, topics: Sequence[str]) -> None:
         entry = self._feeds.get(client.user_id)
@@ -159,8 +165,7 @@ class Hub:
         async for event in listen(self._valkey, channels, patterns=patterns):
             match event:
                 case Heard(channel=keys.MARKET_PRICE, message=message):
-                    self.market = parse_price(message) or self.market
-                    self._new_price.set()
+                    self._take_price(message)
                 case Heard(channel=keys.MARKET_CANDLE, message=message):
                     self._public[CANDLE_TOPIC].publish(message)
                 case Heard(channel=keys.DEMO):
@@ -173,12 +178,27 @@ class Hub:
                     if entry is not None:
                         entry[0].look_for_activity()
                 case LinkUp():
+                    await self._remember_price()
                     for feed, _ in self._feeds.values():
                         feed.reread()
                 case LinkDown(reason=reason):
                     log.warning("nudges_lost", reason=reason)
                 case _:
                     pass
+
+    async def _remember_price(self) -> None:
+        """Take the price that the recorder told last, so that a start need not wait for the next deal."""
+        try:
+            told = await self._valkey.get(keys.MARKET_PRICE)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("price_not_read", reason=type(error).__name__)
+            return
+        if told is not None and self.market is None:
+            self._take_price(msgspec.json.decode(told))
+
+    def _take_price(self, message: Any) -> None:
+        self.market = parse_price(message, received_s=self._clock.boottime_s()) or self.market
+        self._new_price.set()
 
     def _reread(self, exchange_account_id: ExchangeAccountId) -> None:
         for feed, _ in self._feeds.values():
@@ -196,7 +216,7 @@ class Hub:
             is_new = self._new_price.is_set()
             self._new_price.clear()
             if self.market is not None:
-                self._public[PRICE_TOPIC].publish(self.market.view(self._clock.now()))
+                self._public[PRICE_TOPIC].publish(self.market.view(self._clock.boottime_s()))
             if is_new:
                 for feed, _ in self._feeds.values():
                     feed.price_changed()
@@ -229,5 +249,6 @@ class Hub:
             log.warning("sessions_not_checked", reason=type(error).__name__)
             return
         for client in self._clients:
-            if client.user_id == user_id and client.family_id not in live:
+            is_ended = client.family_id is not None and client.family_id not in live
+            if client.user_id == user_id and is_ended:
                 client.close(Close(SESSION_ENDED, "this session has ended: sign in again"))

@@ -34,11 +34,16 @@ class MarketState:
     """The newest price with its quote; `view` carries the age it has when it is asked for."""
 
     quote: Quote
+    age_s: float
+    """When it was received."""
+    received_s: float
+    """By the boot-time clock: the exchange's clock may differ from ours."""
     index_price: float | None
     funding_rate: float | None
     funding_at: Instant | None
 
-    def view(self, now: datetime) -> PriceView:
+    def view(self, now_s: float) -> PriceView:
+        """Return the price as the wire has it, with the age it has at an instant of the boot-time clock."""
         quote = self.quote
         return PriceView(
             last_price=quote.last_price / 2,
@@ -48,11 +53,11 @@ class MarketState:
             funding_rate=self.funding_rate,
             funding_at=self.funding_at,
             price_at=instant(quote.at),
-            age_s=round(max(0.0, (now - quote.at).total_seconds()), 1),
+            age_s=round(self.age_s + max(0.0, now_s - self.received_s), 1),
         )
 
 
-def parse_price(message: Any) -> MarketState | None:
+def parse_price(message: Any, *, received_s: float) -> MarketState | None:
     """Return the state that a message of the recorder describes; None, with a line in the log, for anything else."""
     try:
         quote = Quote(
@@ -61,11 +66,12 @@ def parse_price(message: Any) -> MarketState | None:
             ask_price=_optional_price(message.get("ask_price")),
             at=datetime.fromisoformat(message["price_at"]),
         )
+        age_s = float(message.get("age_s") or 0.0)
         extras = {name: message.get(name) for name in _OPTIONAL}
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError, PriceOffTick):
         log.exception("price_not_readable")
         return None
-    return MarketState(quote=quote, **extras)
+    return MarketState(quote=quote, age_s=age_s, received_s=received_s, **extras)
 
 
 def _price(usd: float) -> Price:

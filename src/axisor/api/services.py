@@ -1,5 +1,6 @@
 """What the api role works with, built once from the settings."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from axisor.api.hub import Hub
 from axisor.api.static import find_web_app
 from axisor.api.watch import WatchBoard
+from axisor.api.words import Language, language_of
 from axisor.domain.units import UserId
 from axisor.features.accounts.auth import Doorkeeper
 from axisor.features.accounts.limits import LoginThrottle, StreamTickets
@@ -21,6 +23,7 @@ from axisor.infra.clock import SystemClock
 from axisor.infra.db.session import Database, make_engine
 from axisor.infra.valkey import Valkey, connect
 from axisor.ports.clock import Clock
+from axisor.ports.credentials import Network
 from axisor.settings import Settings
 
 
@@ -38,7 +41,8 @@ class Services:
     board: WatchBoard
     hub: Hub
     is_demo: bool
-    network: str
+    network: Network
+    language: Language
     public_url: str
     internal_key: str | None
     web_app: Path
@@ -54,6 +58,7 @@ def build(
     public_url: str,
     internal_key: str | None,
     web_app: Path,
+    language: Language = "en",
 ) -> Services:
     """Return the services of an api process over connections that somebody else owns."""
     tokens = AccessTokens(jwt_secret)
@@ -76,7 +81,8 @@ def build(
         board=board,
         hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=no_demo),
         is_demo=is_demo,
-        network="paper" if is_demo else "mainnet",
+        network=Network.PAPER if is_demo else Network.MAINNET,
+        language=language,
         public_url=public_url,
         internal_key=internal_key,
         web_app=web_app,
@@ -99,6 +105,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             public_url=settings.api.url,
             internal_key=None if internal_key is None else internal_key.get_secret_value(),
             web_app=find_web_app(),
+            language=language_of(os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")),
         )
     finally:
         await valkey.aclose()

@@ -116,8 +116,7 @@ class AccountsService:
             NotFound: there is no such user yet.
         """
         now = self._clock.now()
-        async with self._database.transaction() as connection:
-            user = await repository.find_principal(connection, is_demo=is_demo)
+        user = await self.find_principal(is_demo=is_demo)
         if user is None:
             raise NotFound("user", "of this machine")
         token = new_opaque_token(user.user_id)
@@ -127,6 +126,11 @@ class AccountsService:
             )
         log.info("start_link_created", user_id=user.user_id)
         return token, now + LINK_LIFE
+
+    async def find_principal(self, *, is_demo: bool) -> User | None:
+        """Return the user that this machine's own start link is for, None where there is none yet."""
+        async with self._database.transaction() as connection:
+            return await repository.find_principal(connection, is_demo=is_demo)
 
     async def start(self, token: str, *, user_agent: str | None) -> SignedIn:
         """Return a session for a start link, once.
