@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from axisor.features.notifications.events import Activity
+from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.infra.wire import Instant, instant
 
 
@@ -15,8 +15,8 @@ class ActivityView:
     at: Instant
     exchange_account_id: str | None
     trade_id: str | None
-    severity: str
-    kind: str
+    severity: Severity
+    kind: ActivityKind
     data: dict[str, Any]
     decision_id: str | None
 
@@ -33,8 +33,8 @@ def activity_view(activity: Activity) -> ActivityView:
         at=instant(activity.at),
         exchange_account_id=activity.exchange_account_id,
         trade_id=activity.trade_id,
-        severity=activity.severity.value,
-        kind=activity.kind.value,
+        severity=activity.severity,
+        kind=activity.kind,
         data=dict(activity.data),
         decision_id=activity.decision_id,
     )

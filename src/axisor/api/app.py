@@ -4,17 +4,23 @@ from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 
 from axisor import __version__
 from axisor.api import errors, static
+from axisor.api.activity import ActivityView
 from axisor.api.errors import Problem
+from axisor.api.market import PriceView
 from axisor.api.middleware import BodyLimit, Envelope
 from axisor.api.routes import accounts, guard, history, instance, internal, market, stream
+from axisor.api.routes.market import CandleView
 from axisor.api.services import Services
 from axisor.features.accounts import endpoints as session
 from axisor.features.accounts.endpoints import PLAIN_COOKIE
+from axisor.features.trading.schemas import WatchView
 
 API_PREFIX: Final = "/api/v1"
+_STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView)
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "model": Problem,
@@ -48,7 +54,14 @@ def create_app(services: Services) -> FastAPI:
 
 def describe_app() -> FastAPI:
     """Return the application without anything behind it: enough to describe it."""
-    app = FastAPI(title="Axisor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Axisor",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     api = APIRouter(prefix=API_PREFIX, responses=_PROBLEMS)
     for part in (instance, session, accounts, guard, history, market):
         api.include_router(part.router)
@@ -91,8 +104,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         for operations in document["paths"].values():
             for operation in operations.values():
                 _use_problem_documents(operation)
-        document["components"]["schemas"].pop("HTTPValidationError", None)
-        document["components"]["schemas"].pop("ValidationError", None)
+        schemas = document["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        document["x-stream"] = _describe_stream(schemas)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -103,3 +118,28 @@ def _use_problem_documents(operation: dict[str, Any]) -> None:
         content = response.get("content", {})
         if errors.PROBLEM_TYPE in content:
             content.pop("application/json", None)
+
+
+def _describe_stream(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return what travels over the WebSocket, its shapes added to the document's own."""
+    for shape in _STREAM_SHAPES:
+        schema = TypeAdapter(shape).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        for name, part in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, part)
+        schemas.setdefault(shape.__name__, schema)
+    return {
+        "path": API_PREFIX + "/stream",
+        "query": {"ticket": "From POST /api/v1/stream/ticket; single use, 30 s."},
+        "topics": {
+            topic: {"data": {"$ref": f"#/components/schemas/{name}"}, "delivery": delivery}
+            for topic, name, delivery in (
+                ("market.price", "PriceView", "latest"),
+                ("market.candle.1s", "CandleView", "best effort"),
+                ("account.{exchange_account_id}", "AccountView", "latest"),
+                ("account.{exchange_account_id}.trades", "TradeList", "latest"),
+                ("activity", "ActivityView", "certain; a snapshot has {items}, newest first"),
+                ("guard.status", "WatchView", "latest; an object of account id to this"),
+                ("demo", "DemoView", "latest"),
+            )
+        },
+    }

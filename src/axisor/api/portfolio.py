@@ -25,6 +25,7 @@ from axisor.features.trading.schemas import AccountView, LimitsView
 from axisor.features.trading.service import fee_rate_of
 from axisor.features.trading.views import Quote, TradeView, added_sats, find_twin, trade_view
 from axisor.infra.db.session import Database
+from axisor.ports.credentials import Network
 
 LIVE: Final = (TradeStatus.OPEN, TradeStatus.RUNNING)
 MOST_CLOSED: Final = 100
@@ -189,7 +190,7 @@ def account_view(state: AccountState, board: WatchBoard, *, now: datetime) -> Ac
     return AccountView(
         exchange_account_id=account.exchange_account_id,
         name=account.name,
-        network=account.network,
+        network=Network(account.network),
         is_guarded=account.is_guarded,
         compares_with=account.compares_with,
         balance_sats=account.balance_sats,

@@ -1,7 +1,6 @@
 """What a rule means for a trade, as its owner sees it: pure."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import Price, usd_number
@@ -9,11 +8,7 @@ from axisor.features.execution.attempts import AttemptState
 from axisor.features.margin_guard.plan import Plan
 from axisor.features.margin_guard.policy import Spending, is_at_or_beyond
 from axisor.features.margin_guard.rule import Close, GuardRule, Notify, TopUp
-from axisor.features.trading.views import GuardView, Quote, RuleView, share_number
-
-type GuardState = Literal[
-    "calm", "warned", "acting", "unknown_outcome", "limit_used", "spending_stopped", "unwatched", "closed"
-]
+from axisor.features.trading.views import GuardState, GuardView, Quote, RuleView, share_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

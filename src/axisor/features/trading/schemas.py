@@ -7,6 +7,7 @@ from pydantic import Field
 
 from axisor.features.trading.views import TradeView
 from axisor.infra.wire import Body, Instant
+from axisor.ports.credentials import Network
 
 type WatchState = Literal["watched", "unwatched", "degraded", "unknown"]
 type RequestStatus = Literal["requested", "sent", "confirmed", "refused", "not_applied", "unknown", "expired"]
@@ -33,7 +34,7 @@ class LimitsView:
 class AccountView:
     exchange_account_id: str
     name: str
-    network: str
+    network: Network
     is_guarded: bool
     compares_with: str | None
     balance_sats: int | None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import Literal
 
 from axisor.domain.counter import added_sats as counted_added_sats
 from axisor.domain.equity import kept_sats, returned_sats
@@ -18,6 +19,11 @@ from axisor.domain.trades import CloseReason, PositionSide, Trade, TradeStatus
 from axisor.domain.units import Price, usd_number
 from axisor.features.execution.positions import StoredPosition
 from axisor.infra.wire import Instant, instant, optional_instant
+
+type StopOwner = Literal["axisor", "user"]
+type GuardState = Literal[
+    "calm", "warned", "acting", "unknown_outcome", "limit_used", "spending_stopped", "unwatched", "closed"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ class GuardView:
     unguarded_worst_case_sats: int | None
     stop_returns_sats: int | None
     covered_to_price: float | None
-    state: str
+    state: GuardState
     is_spending_stopped: bool
 
 
@@ -65,8 +71,8 @@ class TradeView:
     exchange_account_id: str
     trade_id: str
     label: str | None
-    side: str
-    status: str
+    side: PositionSide
+    status: TradeStatus
     quantity_usd: int
     leverage: float
     entry_leverage: float
@@ -76,7 +82,7 @@ class TradeView:
     liquidation_price: float
     initial_liquidation_price: float
     stop_loss_price: float | None
-    stop_owner: str | None
+    stop_owner: StopOwner | None
     take_profit_price: float | None
     margin_sats: int
     entry_margin_sats: int
@@ -90,7 +96,7 @@ class TradeView:
     room: float | None
     full_room: float
     room_share: float | None
-    close_reason: str | None
+    close_reason: CloseReason | None
     opened_at: Instant
     closed_at: Instant | None
     guard: GuardView | None
@@ -217,8 +223,8 @@ def trade_view(
         exchange_account_id=position.exchange_account_id,
         trade_id=trade.trade_id,
         label=trade.client_id,
-        side=trade.side.value,
-        status=trade.status.value,
+        side=trade.side,
+        status=trade.status,
         quantity_usd=trade.quantity_usd,
         leverage=round(float(trade.leverage), 4),
         entry_leverage=round(
@@ -249,7 +255,7 @@ def trade_view(
         room=None if room is None else share_number(room),
         full_room=share_number(full_room),
         room_share=None if room is None or full_room <= 0 else share_number(room / full_room),
-        close_reason=None if position.close_reason is None else position.close_reason.value,
+        close_reason=position.close_reason,
         opened_at=instant(trade.filled_at or trade.created_at),
         closed_at=optional_instant(trade.closed_at),
         guard=guard,
@@ -294,7 +300,7 @@ def _kept_sats(own: Figures, twin: StoredPosition | None, quote: Quote | None, *
     )
 
 
-def _stop_owner(position: StoredPosition) -> str | None:
+def _stop_owner(position: StoredPosition) -> StopOwner | None:
     if position.trade.stop_loss_price is None:
         return None
     return "axisor" if position.trade.stop_loss_price == position.own_stop_price else "user"
