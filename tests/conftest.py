@@ -1,3 +1,3 @@
 """Fixtures every test may ask for."""
 
-pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.worker"]
+pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.folders", "tests.fixtures.worker"]

@@ -40,15 +40,20 @@ def addresses(settings: Settings, network: Network) -> Addresses:
             return Addresses(rest_url=exchange.paper_rest_url, stream_url=exchange.paper_stream_url)
 
 
-def make_venue(settings: Settings, network: Network, *, clock: Clock) -> LnMarketsVenue:
-    """Return what builds clients and feeds of a network: they share its public limit and its measured clock."""
+def make_venue(
+    settings: Settings, network: Network, *, clock: Clock, private_limit: RateLimit | None = None
+) -> LnMarketsVenue:
+    """Return what builds clients and feeds of a network: they share its public limit and its measured clock.
+
+    `private_limit` bounds each key in place of the configured limit.
+    """
     where, exchange = addresses(settings, network), settings.exchange
     return LnMarketsVenue(
         rest=ClientConfig(rest_url=where.rest_url, signature_max_age_s=settings.guard.signature_window_s),
         stream=StreamConfig(url=where.stream_url),
         clock=clock,
         public_limit=RateLimit(rate_per_s=exchange.public_rate_per_s, burst=1),
-        private_limit=RateLimit(rate_per_s=exchange.private_rate_per_s, burst=exchange.private_burst),
+        private_limit=private_limit or RateLimit(rate_per_s=exchange.private_rate_per_s, burst=exchange.private_burst),
     )
 
 

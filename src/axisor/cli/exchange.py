@@ -1,29 +1,29 @@
 """`axisor exchange`: the paper exchange alone, and accounts on a running one."""
 
 import asyncio
-import importlib
-import json
 import os
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from axisor.cli.roles import run_until_stopped, start_logging
 from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.infra import ready
-from axisor.infra.engines import folder
-from axisor.settings import load
+from axisor.paper.faults import parse_fault_spec
+from axisor.paper.main import PaperAddresses, PaperConfig, serve
+from axisor.paper.rendezvous import find_token
+from axisor.settings import Settings, load
 
 _REQUEST_DEADLINE_S: Final = 10.0
 
 
-class ExchangeNotFound(AxisorError):
-    code = "exchange_not_found"
+class ExchangeRefused(AxisorError):
+    code = "exchange_refused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,74 +44,32 @@ class ExchangeOptions:
 def serve_exchange(options: ExchangeOptions, *, say: Callable[[str], None]) -> None:
     """Run the paper exchange until SIGTERM or SIGINT, having said its addresses."""
     settings = load(os.environ)
+    config = _config(options, settings)
     start_logging(settings, role="exchange")
     ready.attach(ready_fd=settings.process.ready_fd, parent_fd=settings.process.parent_fd)
-    config = _paper_config(options)
-    serve = importlib.import_module("axisor.paper.main").serve
-    note: list[Path] = []
 
-    def announce(addresses: Any) -> None:
-        port = int(addresses.rest_url.rsplit(":", 1)[1].split("/")[0])
-        note.append(addresses_file(port))
-        write_addresses(note[0], addresses)
+    def announce(addresses: PaperAddresses) -> None:
+        port = urlsplit(addresses.rest_url).port
         say(f"REST    {addresses.rest_url}")
         say(f"Stream  {addresses.stream_url}")
-        say(f"Made-up money. An account:  axisor exchange account create --port {port} --balance 1000000")
+        say(f"Made-up money. For an account:  axisor exchange account create --port {port} --balance 1000000")
         ready.signal_ready()
 
-    async def work(stop: asyncio.Event) -> None:
-        await serve(config, ready=announce, stop=stop)
-
-    run: Callable[[asyncio.Event], Awaitable[None]] = work
-    try:
-        run_until_stopped(run, role="exchange")
-    finally:
-        for path in note:
-            path.unlink(missing_ok=True)
+    run_until_stopped(lambda stop: serve(config, ready=announce, stop=stop), role="exchange")
 
 
 def create_account(*, port: int, balance_sats: int, username: str | None) -> dict[str, str]:
     """Return key, secret and passphrase of a new account of the exchange that runs on `port`."""
-    addresses = read_addresses(addresses_file(port))
     body: dict[str, object] = {"balance_sats": balance_sats}
     if username is not None:
         body["username"] = username
-    answer = asyncio.run(_post(f"{addresses['control_url']}/accounts", body, token=addresses["control_token"]))
+    answer = asyncio.run(_post(f"http://127.0.0.1:{port}/control/accounts", body, token=find_token(port)))
     return {name: str(answer[name]) for name in ("key", "secret", "passphrase")}
 
 
-def addresses_file(port: int) -> Path:
-    """Return where the exchange on this port wrote its addresses, readable by this user alone."""
-    return Path(tempfile.gettempdir()) / f"axisor-{os.geteuid()}" / f"exchange-{port}.json"
-
-
-def write_addresses(path: Path, addresses: Any) -> None:
-    """Leave the addresses, and the token of the control interface, to other commands of this user."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    if path.parent.stat().st_uid != os.geteuid():
-        raise ConfigurationError(f"{path.parent} belongs to another user")
-    names = ("rest_url", "stream_url", "control_url", "control_token")
-    folder.write_secret(path, json.dumps({name: getattr(addresses, name) for name in names}))
-
-
-def read_addresses(path: Path) -> dict[str, str]:
-    """Return what `write_addresses` left.
-
-    Raises:
-        ExchangeNotFound: No exchange of this user runs there.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        port = path.stem.rpartition("-")[2]
-        raise ExchangeNotFound(
-            f"no paper exchange of yours runs on port {port}: start one with  axisor exchange"
-        ) from error
-
-
-def _paper_config(options: ExchangeOptions) -> Any:
-    faults = importlib.import_module("axisor.paper.faults").parse_fault_spec(options.faults or "")
-    return importlib.import_module("axisor.paper.main").PaperConfig(
+def _config(options: ExchangeOptions, settings: Settings) -> PaperConfig:
+    token = settings.demo.control_token
+    return PaperConfig(
         port=options.port,
         scenario=options.scenario,
         tape=options.tape,
@@ -120,7 +78,8 @@ def _paper_config(options: ExchangeOptions) -> Any:
         seed=options.seed,
         data_dir=options.data_dir,
         start_paused=options.start_paused,
-        faults=faults,
+        faults=parse_fault_spec(options.faults or ""),
+        control_token=token.get_secret_value() if token is not None else None,
     )
 
 
@@ -143,7 +102,7 @@ async def _post(url: str, body: dict[str, object], *, token: str) -> dict[str, A
             session.post(url, json=body, headers=headers) as answer,
         ):
             if answer.status >= 400:
-                raise ExchangeNotFound(f"the exchange refused ({answer.status}): {await answer.text()}")
+                raise ExchangeRefused(f"the exchange refused ({answer.status}): {await answer.text()}")
             return dict(await answer.json())
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise ExchangeNotFound(f"the exchange does not answer at {url}") from error
+        raise ExchangeRefused(f"no exchange answers at {url}") from error

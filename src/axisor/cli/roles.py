@@ -35,14 +35,13 @@ def run_role(role: str) -> None:
 
 
 def start_logging(settings: Settings, *, role: str) -> None:
-    """Log to stderr and the role's file; under a supervisor to the file alone."""
+    """Log to stderr, and to a file of the role where a data folder was named; under a supervisor to the file alone."""
     is_supervised = settings.process.parent_fd is not None
-    settings.paths.data_dir.mkdir(parents=True, exist_ok=True)
     logs.configure(
         role=role,
         level=settings.logging.level,
         form=settings.logging.format,
-        log_dir=settings.paths.log_dir,
+        log_dir=settings.paths.log_dir if "AXISOR_DATA_DIR" in os.environ else None,
         to_stderr=not is_supervised,
     )
 

@@ -5,6 +5,7 @@ import contextlib
 import getpass
 import os
 import platform
+import secrets
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ import msgspec
 import structlog
 
 from axisor import __version__
-from axisor.cli import exchange, instance
+from axisor.cli import instance
 from axisor.cli.instance import Instance, child_environ, role_command
 from axisor.cli.ports import choose_port
 from axisor.cli.terminal import Terminal
@@ -207,19 +208,15 @@ class _Up:
         if options.tape_start is not None:
             arguments += ["--tape-start", options.tape_start]
 
-        async def knows_addresses() -> bool:
-            addresses = exchange.read_addresses(exchange.addresses_file(port))
-            self._environ["AXISOR_PAPER_REST_URL"] = addresses["rest_url"]
-            self._environ["AXISOR_PAPER_STREAM_URL"] = addresses["stream_url"]
-            self._environ["AXISOR_PAPER_CONTROL_URL"] = addresses["control_url"]
-            self._environ["AXISOR_PAPER_CONTROL_TOKEN"] = addresses["control_token"]
-            return True
-
+        self._environ["AXISOR_PAPER_REST_URL"] = f"http://127.0.0.1:{port}/v3"
+        self._environ["AXISOR_PAPER_STREAM_URL"] = f"ws://127.0.0.1:{port}/v1"
+        self._environ["AXISOR_PAPER_CONTROL_URL"] = f"http://127.0.0.1:{port}/control"
+        # Given, not made by the exchange: after a restart of it the others' token still opens it.
+        self._environ["AXISOR_PAPER_CONTROL_TOKEN"] = secrets.token_urlsafe(32)
         return RoleSpec(
             name="exchange",
             command=role_command("exchange", *arguments),
             environ=child_environ(os.environ, self._environ),
-            is_ready=knows_addresses,
         )
 
     def _role(self, name: str) -> RoleSpec:

@@ -48,6 +48,8 @@ class PaperConfig:
     history_minutes: int = 1_440
     max_live_trades: int = MAX_LIVE_TRADES
     faults: tuple[Fault, ...] = ()
+    control_token: str | None = field(default=None, repr=False)
+    """Opens the control interface; None: made at start. A given one stays valid when the exchange is restarted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

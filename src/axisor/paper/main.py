@@ -43,7 +43,7 @@ async def serve(
     clock = clock or SystemClock()
     store = Store(config.data_dir) if config.data_dir is not None else None
     exchange = PaperExchange(config, clock=clock, store=store)
-    token = secrets.token_urlsafe(32)
+    token = config.control_token or secrets.token_urlsafe(32)
     server = build_server(exchange, control_token=token)
     runner = web.AppRunner(
         server.app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=75.0

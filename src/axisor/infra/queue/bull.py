@@ -210,9 +210,8 @@ class BullConsumer:
         worker = Worker(self._queue.value, self._process, self._options)
         worker.on("error", self._failed)
         worker.on("stalled", self._redelivered)
-        await self._read_versions(worker)
         async with TaskSet(f"queue {self._queue.value}") as tasks:
-            running = tasks.start(worker.run(), name="bullmq worker")
+            running = tasks.start(self._work(worker), name="bullmq worker")
             stopping = tasks.start(stop.wait(), name="wait for stop")
             await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
             try:
@@ -222,7 +221,7 @@ class BullConsumer:
             finally:
                 await self._close(worker)
 
-    async def _read_versions(self, worker: Any) -> None:
+    async def _work(self, worker: Any) -> None:
         for connection in (worker.redisConnection, worker.blockingRedisConnection):
             while True:
                 try:
@@ -232,6 +231,7 @@ class BullConsumer:
                 except (RedisError, OSError, TimeoutError) as error:
                     log.warning("queue_waits_for_valkey", queue=self._queue.value, reason=type(error).__name__)
                     await asyncio.sleep(0.5)
+        await worker.run()
 
     async def _close(self, worker: Any) -> None:
         closing = TaskSet("queue close")

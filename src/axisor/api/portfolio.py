@@ -1,0 +1,234 @@
+"""A person's accounts and trades, read in one transaction, and everything shown of them at a price."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from axisor.api.watch import WatchBoard
+from axisor.domain.errors import NotFound
+from axisor.domain.trades import TradeStatus
+from axisor.domain.units import ExchangeAccountId, TradeId, UserId
+from axisor.features.execution.attempts import AttemptState
+from axisor.features.execution.positions import StoredPosition, list_positions
+from axisor.features.margin_guard.plan import opening_cost_sats, plan
+from axisor.features.margin_guard.policy import Spending, full_room
+from axisor.features.margin_guard.repository import list_rules
+from axisor.features.margin_guard.rule import GuardRule
+from axisor.features.margin_guard.views import GuardFacts, guard_view
+from axisor.features.trading import repository
+from axisor.features.trading.repository import ExchangeAccount, Spent
+from axisor.features.trading.schemas import AccountView, LimitsView
+from axisor.features.trading.service import fee_rate_of
+from axisor.features.trading.views import Quote, TradeView, added_sats, find_twin, trade_view
+from axisor.infra.db.session import Database
+from axisor.ports.credentials import Network
+
+LIVE: Final = (TradeStatus.OPEN, TradeStatus.RUNNING)
+MOST_CLOSED: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedTrade:
+    """A trade with what does not follow from the price, so that a tick costs little."""
+
+    position: StoredPosition
+    full_room: Fraction
+    opening_cost_sats: int
+    guard: GuardFacts
+    twin: StoredPosition | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """An account as it was read."""
+
+    account: ExchangeAccount
+    fee_rate: Fraction
+    trades: tuple[PreparedTrade, ...]
+    default_rule: GuardRule | None
+    spent: Spent
+    is_spending_stopped: bool
+
+    def trade(self, trade_id: TradeId) -> PreparedTrade:
+        """Return one of the account's trades.
+
+        Raises:
+            NotFound: it has no such trade.
+        """
+        for prepared in self.trades:
+            if prepared.position.trade.trade_id == trade_id:
+                return prepared
+        raise NotFound("trade", trade_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portfolio:
+    """All accounts of one person at one instant."""
+
+    accounts: dict[ExchangeAccountId, AccountState] = field(default_factory=dict)
+
+    def account(self, exchange_account_id: ExchangeAccountId) -> AccountState:
+        """Return one of the person's accounts.
+
+        Raises:
+            NotFound: they have no such account.
+        """
+        state = self.accounts.get(exchange_account_id)
+        if state is None:
+            raise NotFound("account", exchange_account_id)
+        return state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    account: ExchangeAccount
+    positions: list[StoredPosition]
+    rules: dict[TradeId | None, GuardRule]
+    spent: Spent
+    stops: frozenset[str]
+    open_states: dict[TradeId, frozenset[AttemptState]]
+
+
+async def read_portfolio(database: Database, user_id: UserId, *, now: datetime) -> Portfolio:
+    """Return what a person has now; row-level security leaves nobody else's rows to be read."""
+    async with database.transaction(user_id=user_id) as connection:
+        rows = [
+            await _read_rows(connection, account, now=now) for account in await repository.list_accounts(connection)
+        ]
+    by_account = {row.account.exchange_account_id: row for row in rows}
+    return Portfolio(
+        accounts={
+            account_id: _prepare(row, _twins_of(row, by_account.values())) for account_id, row in by_account.items()
+        }
+    )
+
+
+async def _read_rows(connection: AsyncConnection, account: ExchangeAccount, *, now: datetime) -> _Rows:
+    account_id = account.exchange_account_id
+    live = await list_positions(connection, account_id, statuses=LIVE)
+    closed = await repository.list_recently_closed(connection, account_id, limit=MOST_CLOSED)
+    states: dict[TradeId, frozenset[AttemptState]] = {}
+    for money in await repository.list_sent_money(connection, account_id):
+        states[money.trade_id] = states.get(money.trade_id, frozenset()) | {AttemptState(money.state)}
+    return _Rows(
+        account=account,
+        positions=sorted(live + closed, key=lambda position: (position.trade.created_at, position.trade.trade_id)),
+        rules={scoped.trade_id: scoped.rule for scoped in await list_rules(connection, account_id)},
+        spent=await repository.read_spent(connection, account_id, now=now),
+        stops=await repository.list_spending_stops(connection, account_id),
+        open_states=states,
+    )
+
+
+def _twins_of(row: _Rows, others: Iterable[_Rows]) -> list[StoredPosition]:
+    """Return the trades of the unguarded account that a guarded one is compared with."""
+    account = row.account
+    if not account.is_guarded:
+        return []
+    return [
+        position
+        for other in others
+        if not other.account.is_guarded
+        and (
+            other.account.compares_with == account.exchange_account_id
+            or account.compares_with == other.account.exchange_account_id
+        )
+        for position in other.positions
+    ]
+
+
+def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
+    account = row.account
+    fee_rate = fee_rate_of(account.fee_tier)
+    is_stopped = account.exchange_account_id in row.stops
+    prepared = []
+    for position in row.positions:
+        trade = position.trade
+        rule = row.rules.get(trade.trade_id, row.rules.get(None)) if account.is_guarded else None
+        spent_sats, count = row.spent.by_trade.get(trade.trade_id, (0, 0))
+        spending = Spending(
+            position_spent_sats=spent_sats,
+            position_count=count,
+            account_day_spent_sats=row.spent.day_sats,
+            balance_sats=account.balance_sats,
+            is_stopped=is_stopped or trade.trade_id in row.stops,
+        )
+        prepared.append(
+            PreparedTrade(
+                position=position,
+                full_room=full_room(trade),
+                opening_cost_sats=opening_cost_sats(trade),
+                guard=GuardFacts(
+                    rule=rule,
+                    plan=plan(trade, rule, spending, fee_rate=fee_rate, added_sats=added_sats(position))
+                    if trade.status is TradeStatus.RUNNING
+                    else None,
+                    spending=spending,
+                    open_states=row.open_states.get(trade.trade_id, frozenset()),
+                ),
+                twin=find_twin(position, twins),
+            )
+        )
+    return AccountState(
+        account=account,
+        fee_rate=fee_rate,
+        trades=tuple(prepared),
+        default_rule=row.rules.get(None),
+        spent=row.spent,
+        is_spending_stopped=is_stopped,
+    )
+
+
+def account_view(state: AccountState, board: WatchBoard, *, now: datetime) -> AccountView:
+    """Return an account as its owner sees it."""
+    account, rule = state.account, state.default_rule
+    read_at = account.balance_read_at
+    return AccountView(
+        exchange_account_id=account.exchange_account_id,
+        name=account.name,
+        network=Network(account.network),
+        is_guarded=account.is_guarded,
+        compares_with=account.compares_with,
+        balance_sats=account.balance_sats,
+        balance_age_s=None if read_at is None else round(max(0.0, (now - read_at).total_seconds()), 1),
+        limits=None
+        if rule is None
+        else LimitsView(
+            position_sats=rule.limits.position_sats,
+            account_day_sats=rule.limits.account_day_sats,
+            reserve_sats=rule.limits.reserve_sats,
+        ),
+        spent_24h_sats=state.spent.day_sats,
+        watch=board.look(account.exchange_account_id, is_guarded=account.is_guarded),
+        is_spending_stopped=state.is_spending_stopped,
+    )
+
+
+def view_of(
+    state: AccountState, prepared: PreparedTrade, board: WatchBoard, *, quote: Quote | None, now: datetime
+) -> TradeView:
+    """Return a trade as its owner sees it at a quote."""
+    account = state.account
+    guard = None
+    if account.is_guarded:
+        watch = board.look(account.exchange_account_id, is_guarded=True)
+        guard = guard_view(
+            prepared.position.trade,
+            prepared.guard,
+            quote=quote,
+            is_watched=watch.state in {"watched", "degraded"},
+        )
+    return trade_view(
+        prepared.position,
+        quote=quote,
+        fee_rate=state.fee_rate,
+        full_room=prepared.full_room,
+        opening_cost_sats=prepared.opening_cost_sats,
+        guard=guard,
+        twin=prepared.twin,
+        now=now,
+    )

@@ -1,0 +1,1 @@
+"""Routes that put several slices together."""

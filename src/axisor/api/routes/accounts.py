@@ -1,0 +1,152 @@
+"""Accounts, trades, and what their owner asks to be done."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Response
+
+from axisor.api.portfolio import account_view, read_portfolio, view_of
+from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
+from axisor.domain.trades import TradeStatus
+from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.trading.repository import CommandRequest
+from axisor.features.trading.schemas import (
+    AccountList,
+    AddMarginBody,
+    CloseBody,
+    RequestStatus,
+    RequestView,
+    TradeList,
+)
+from axisor.features.trading.views import TradeView
+from axisor.infra.wire import answer, instant, optional_instant
+
+router = APIRouter(tags=["trades"])
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=8,
+        max_length=128,
+        description="Made anew by the client for each wish; the same key again answers with the same request.",
+    ),
+]
+_STATES = {
+    "running": frozenset({TradeStatus.OPEN, TradeStatus.RUNNING}),
+    "closed": frozenset({TradeStatus.CLOSED, TradeStatus.CANCELED}),
+    "all": frozenset(TradeStatus),
+}
+
+
+@router.get("/accounts", response_model=AccountList, summary="One's exchange accounts")
+async def list_accounts(services: ServicesDependency, caller: CallerDependency) -> Response:
+    now = services.clock.now()
+    portfolio = await read_portfolio(services.database, caller.user_id, now=now)
+    return answer(
+        AccountList(items=tuple(account_view(state, services.board, now=now) for state in portfolio.accounts.values()))
+    )
+
+
+@router.get("/accounts/{exchange_account_id}/trades", response_model=TradeList, summary="The trades of an account")
+async def list_trades(
+    services: ServicesDependency,
+    caller: CallerDependency,
+    exchange_account_id: AccountIdDependency,
+    state: Annotated[Literal["running", "closed", "all"], Query()] = "running",
+) -> Response:
+    now = services.clock.now()
+    portfolio = await read_portfolio(services.database, caller.user_id, now=now)
+    account = portfolio.account(exchange_account_id)
+    quote = services.hub.quote
+    return answer(
+        TradeList(
+            items=tuple(
+                view_of(account, trade, services.board, quote=quote, now=now)
+                for trade in account.trades
+                if trade.position.trade.status in _STATES[state]
+            )
+        )
+    )
+
+
+@router.get("/accounts/{exchange_account_id}/trades/{trade_id}", response_model=TradeView, summary="One trade")
+async def get_trade(
+    services: ServicesDependency,
+    caller: CallerDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+) -> Response:
+    now = services.clock.now()
+    portfolio = await read_portfolio(services.database, caller.user_id, now=now)
+    account = portfolio.account(exchange_account_id)
+    return answer(view_of(account, account.trade(trade_id), services.board, quote=services.hub.quote, now=now))
+
+
+@router.post(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/close",
+    response_model=RequestView,
+    summary="Ask for a trade to be closed at the market",
+)
+async def close_trade(
+    services: ServicesDependency,
+    caller: TraderDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+    idempotency_key: IdempotencyKey,
+    body: CloseBody,
+) -> Response:
+    del body
+    return answer(
+        _view(
+            await services.trading.request_close(
+                user_id=caller.user_id,
+                exchange_account_id=exchange_account_id,
+                trade_id=trade_id,
+                idempotency_key=idempotency_key,
+            )
+        )
+    )
+
+
+@router.post(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/add-margin",
+    response_model=RequestView,
+    summary="Ask for sats to be added to a trade's margin",
+)
+async def add_margin(
+    services: ServicesDependency,
+    caller: TraderDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+    idempotency_key: IdempotencyKey,
+    body: AddMarginBody,
+) -> Response:
+    return answer(
+        _view(
+            await services.trading.request_add_margin(
+                user_id=caller.user_id,
+                exchange_account_id=exchange_account_id,
+                trade_id=trade_id,
+                amount_sats=body.amount_sats,
+                idempotency_key=idempotency_key,
+            )
+        )
+    )
+
+
+@router.get("/requests/{request_id}", response_model=RequestView, summary="What became of a request")
+async def get_request(services: ServicesDependency, caller: CallerDependency, request_id: UUID) -> Response:
+    return answer(_view(await services.trading.get_request(user_id=caller.user_id, request_id=str(request_id))))
+
+
+def _view(request: CommandRequest) -> RequestView:
+    status: RequestStatus = request.status  # type: ignore[assignment]
+    return RequestView(
+        request_id=request.request_id,
+        command=request.command.value,
+        status=status,
+        detail=request.detail,
+        created_at=instant(request.created_at),
+        settled_at=optional_instant(request.settled_at),
+    )

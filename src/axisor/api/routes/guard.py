@@ -1,0 +1,175 @@
+"""Rules of trades, and the switch that stops spending."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
+from axisor.domain.units import ExchangeAccountId, TradeId
+from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.margin_guard.service import RuleChange
+from axisor.features.margin_guard.views import Preview, preview, rule_view
+from axisor.features.trading.spending import Scope
+from axisor.features.trading.views import RuleView
+from axisor.infra.wire import Body, Instant, answer, instant
+
+router = APIRouter(tags=["guard"])
+
+Share = Annotated[Decimal, Field(gt=0, le=2, max_digits=8, decimal_places=6)]
+_MOST_SATS = 2_100_000_000_000_000
+
+
+class RuleBody(Body):
+    """A rule as its owner sets it; shares are of full room, 0.5 is half of it."""
+
+    top_up_share: Share | None = None
+    refill_share: Share | None = None
+    position_limit_sats: int = Field(ge=0, le=_MOST_SATS)
+    max_count: int | None = Field(default=None, ge=0, le=1000)
+    stop_share: Share | None = None
+    warn_share: Share | None = None
+    version: int = Field(ge=0)
+
+    def change(self) -> RuleChange:
+        return RuleChange(
+            top_up_share=self.top_up_share,
+            refill_share=self.refill_share,
+            position_limit_sats=self.position_limit_sats,
+            max_count=self.max_count,
+            stop_share=self.stop_share,
+            warn_share=self.warn_share,
+            version=self.version,
+        )
+
+
+class ScopeBody(Body):
+    """A trade, an account, or everything one has."""
+
+    exchange_account_id: UUID | None = None
+    trade_id: UUID | None = None
+
+    def account(self) -> ExchangeAccountId | None:
+        return None if self.exchange_account_id is None else ExchangeAccountId(str(self.exchange_account_id))
+
+    def trade(self) -> TradeId | None:
+        return None if self.trade_id is None else TradeId(str(self.trade_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeView:
+    exchange_account_id: str
+    trade_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentView:
+    """Sats that had left before the stop; their outcome is being proved."""
+
+    trade_id: str
+    amount_sats: int
+    sent_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedView:
+    stopped: tuple[ScopeView, ...]
+    already_sent: tuple[SentView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumedView:
+    resumed: tuple[ScopeView, ...]
+    still_stopped: tuple[ScopeView, ...]
+
+
+@router.get(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/rule",
+    response_model=RuleView,
+    summary="The rule that holds for a trade",
+)
+async def get_rule(
+    services: ServicesDependency,
+    caller: CallerDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+) -> Response:
+    rule = await services.rules.get(user_id=caller.user_id, exchange_account_id=exchange_account_id, trade_id=trade_id)
+    return answer(rule_view(rule))
+
+
+@router.put(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/rule",
+    response_model=RuleView,
+    summary="Change the rule of a trade",
+)
+async def put_rule(
+    services: ServicesDependency,
+    caller: TraderDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+    body: RuleBody,
+) -> Response:
+    quote = services.hub.quote
+    rule = await services.rules.save(
+        body.change(),
+        user_id=caller.user_id,
+        exchange_account_id=exchange_account_id,
+        trade_id=trade_id,
+        last_price=None if quote is None else quote.last_price,
+    )
+    return answer(rule_view(rule))
+
+
+@router.post(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/rule/preview",
+    response_model=Preview,
+    summary="What a rule would do; nothing is saved",
+)
+async def preview_rule(
+    services: ServicesDependency,
+    caller: CallerDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+    body: RuleBody,
+) -> Response:
+    planned = await services.rules.preview(
+        body.change(), user_id=caller.user_id, exchange_account_id=exchange_account_id, trade_id=trade_id
+    )
+    return answer(preview(planned))
+
+
+@router.post("/guard/stop-spending", response_model=StoppedView, summary="Spend nothing more by rule")
+async def stop_spending(services: ServicesDependency, caller: TraderDependency, body: ScopeBody) -> Response:
+    stopped = await services.spending.stop(
+        user_id=caller.user_id, exchange_account_id=body.account(), trade_id=body.trade()
+    )
+    return answer(
+        StoppedView(
+            stopped=tuple(_scope(scope) for scope in stopped.scopes),
+            already_sent=tuple(
+                SentView(trade_id=money.trade_id, amount_sats=money.amount_sats, sent_at=instant(money.sent_at))
+                for money in stopped.already_sent
+            ),
+        )
+    )
+
+
+@router.post("/guard/resume-spending", response_model=ResumedView, summary="Allow spending by rule again")
+async def resume_spending(services: ServicesDependency, caller: TraderDependency, body: ScopeBody) -> Response:
+    resumed = await services.spending.resume(
+        user_id=caller.user_id, exchange_account_id=body.account(), trade_id=body.trade()
+    )
+    return answer(
+        ResumedView(
+            resumed=tuple(_scope(scope) for scope in resumed.scopes),
+            still_stopped=tuple(_scope(scope) for scope in resumed.still_stopped),
+        )
+    )
+
+
+def _scope(scope: Scope) -> ScopeView:
+    return ScopeView(exchange_account_id=scope.exchange_account_id, trade_id=scope.trade_id)

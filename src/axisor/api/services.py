@@ -1,0 +1,112 @@
+"""What the api role works with, built once from the settings."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from axisor.api.hub import Hub
+from axisor.api.static import find_web_app
+from axisor.api.watch import WatchBoard
+from axisor.api.words import Language, language_of
+from axisor.domain.units import UserId
+from axisor.features.accounts.auth import Doorkeeper
+from axisor.features.accounts.limits import LoginThrottle, StreamTickets
+from axisor.features.accounts.passwords import Passwords
+from axisor.features.accounts.service import AccountsService
+from axisor.features.accounts.tokens import AccessTokens
+from axisor.features.margin_guard.service import RulesService
+from axisor.features.trading.service import TradingService
+from axisor.features.trading.spending import SpendingService
+from axisor.infra.clock import SystemClock
+from axisor.infra.db.session import Database, make_engine
+from axisor.infra.valkey import Valkey, connect
+from axisor.ports.clock import Clock
+from axisor.ports.credentials import Network
+from axisor.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts of one api process; `demo` is None in an instance for real money."""
+
+    database: Database
+    valkey: Valkey
+    clock: Clock
+    doorkeeper: Doorkeeper
+    trading: TradingService
+    spending: SpendingService
+    rules: RulesService
+    board: WatchBoard
+    hub: Hub
+    is_demo: bool
+    network: Network
+    language: Language
+    public_url: str
+    internal_key: str | None
+    web_app: Path
+
+
+def build(
+    *,
+    database: Database,
+    valkey: Valkey,
+    clock: Clock,
+    jwt_secret: bytes,
+    is_demo: bool,
+    public_url: str,
+    internal_key: str | None,
+    web_app: Path,
+    language: Language = "en",
+) -> Services:
+    """Return the services of an api process over connections that somebody else owns."""
+    tokens = AccessTokens(jwt_secret)
+    accounts = AccountsService(
+        database=database, throttle=LoginThrottle(valkey), tokens=tokens, passwords=Passwords(), clock=clock
+    )
+    board = WatchBoard(valkey=valkey, clock=clock)
+
+    async def no_demo(_: UserId) -> None:
+        return None
+
+    return Services(
+        database=database,
+        valkey=valkey,
+        clock=clock,
+        doorkeeper=Doorkeeper(accounts=accounts, tokens=tokens, tickets=StreamTickets(valkey), clock=clock),
+        trading=TradingService(database=database, valkey=valkey, clock=clock),
+        spending=SpendingService(database=database, valkey=valkey, clock=clock),
+        rules=RulesService(database=database, valkey=valkey, clock=clock),
+        board=board,
+        hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=no_demo),
+        is_demo=is_demo,
+        network=Network.PAPER if is_demo else Network.MAINNET,
+        language=language,
+        public_url=public_url,
+        internal_key=internal_key,
+        web_app=web_app,
+    )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Yield the services that the settings describe, and close their connections at the end."""
+    database = Database(make_engine(settings.database.app_url, pool_size=10, application_name="axisor-api"))
+    valkey = connect(settings.valkey.url, name="api")
+    internal_key = settings.api.internal_key
+    try:
+        yield build(
+            database=database,
+            valkey=valkey,
+            clock=SystemClock(),
+            jwt_secret=settings.keys.jwt_key,
+            is_demo=settings.demo.enabled,
+            public_url=settings.api.url,
+            internal_key=None if internal_key is None else internal_key.get_secret_value(),
+            web_app=find_web_app(),
+            language=language_of(os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")),
+        )
+    finally:
+        await valkey.aclose()
+        await database.close()

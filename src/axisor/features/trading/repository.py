@@ -1,0 +1,266 @@
+"""All SQL about a person's accounts and requests; row-level security leaves only their own rows to be seen."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from axisor.domain.commands import CommandName
+from axisor.domain.units import ExchangeAccountId, TradeId, UserId
+from axisor.features.execution.positions import StoredPosition, parse_row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeAccount:
+    """A set of exchange keys as its owner sees it. The balance is what is free at the exchange."""
+
+    exchange_account_id: ExchangeAccountId
+    user_id: UserId
+    name: str
+    network: str
+    is_guarded: bool
+    compares_with: ExchangeAccountId | None
+    balance_sats: int | None
+    fee_tier: int | None
+    balance_read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRequest:
+    exchange_account_id: ExchangeAccountId
+    request_id: str
+    user_id: UserId
+    trade_id: TradeId
+    command: CommandName
+    arguments: dict[str, Any]
+    status: str
+    detail: str | None
+    created_at: datetime
+    expires_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentMoney:
+    """Sats on their way to a trade: sent, and their outcome not known yet."""
+
+    exchange_account_id: ExchangeAccountId
+    trade_id: TradeId
+    amount_sats: int
+    sent_at: datetime
+    state: str
+
+
+_ACCOUNT_COLUMNS = (
+    "exchange_account_id, user_id, name, network, is_guarded, compares_with, balance_sats, fee_tier, balance_read_at"
+)
+
+
+async def list_accounts(connection: AsyncConnection) -> list[ExchangeAccount]:
+    """Return the accounts of the connection's user that are not archived, oldest first."""
+    rows = await connection.execute(
+        text(
+            f"select {_ACCOUNT_COLUMNS} from exchange_account where archived_at is null "  # noqa: S608 - a constant
+            "order by created_at, exchange_account_id"
+        )
+    )
+    return [_account(row) for row in rows.mappings()]
+
+
+async def find_account(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> ExchangeAccount | None:
+    """Return an account of the connection's user, archived or not; None for another's."""
+    rows = await connection.execute(
+        text(f"select {_ACCOUNT_COLUMNS} from exchange_account where exchange_account_id = :account"),  # noqa: S608
+        {"account": exchange_account_id},
+    )
+    row = rows.mappings().one_or_none()
+    return None if row is None else _account(row)
+
+
+async def lock_fence(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> None:
+    """Hold the row that every attempt of an account is written under, until the transaction ends."""
+    await connection.execute(
+        text(
+            "insert into guard_fence (exchange_account_id, fence) values (:account, 0) "
+            "on conflict (exchange_account_id) do update set fence = guard_fence.fence"
+        ),
+        {"account": exchange_account_id},
+    )
+
+
+async def insert_request(
+    connection: AsyncConnection, request: CommandRequest, *, idempotency_key: str
+) -> CommandRequest:
+    """Store a request and return it, or return the one that was stored under the same key before."""
+    await connection.execute(
+        text(
+            "insert into command_request (exchange_account_id, request_id, user_id, position_id, command, arguments, "
+            "idempotency_key, status, created_at, expires_at) values (:account, :request, :user, :trade, :command, "
+            ":arguments, :key, :status, :created_at, :expires_at) on conflict do nothing"
+        ).bindparams(bindparam("arguments", type_=JSONB)),
+        {
+            "account": request.exchange_account_id,
+            "request": request.request_id,
+            "user": request.user_id,
+            "trade": request.trade_id,
+            "command": request.command.value,
+            "arguments": request.arguments,
+            "key": idempotency_key,
+            "status": request.status,
+            "created_at": request.created_at,
+            "expires_at": request.expires_at,
+        },
+    )
+    rows = await connection.execute(
+        text(
+            "select * from command_request where exchange_account_id = :account and user_id = :user "
+            "and idempotency_key = :key"
+        ),
+        {"account": request.exchange_account_id, "user": request.user_id, "key": idempotency_key},
+    )
+    return _request(rows.mappings().one())
+
+
+async def find_request(connection: AsyncConnection, request_id: str) -> CommandRequest | None:
+    rows = await connection.execute(
+        text("select * from command_request where request_id = :request"), {"request": request_id}
+    )
+    row = rows.mappings().one_or_none()
+    return None if row is None else _request(row)
+
+
+async def list_spending_stops(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> frozenset[str]:
+    """Return the scopes of an account in which spending is stopped: trades, or the account itself."""
+    rows = await connection.execute(
+        text("select scope_id from spending_stop where exchange_account_id = :account"),
+        {"account": exchange_account_id},
+    )
+    return frozenset(str(scope) for scope in rows.scalars())
+
+
+async def insert_spending_stop(
+    connection: AsyncConnection,
+    exchange_account_id: ExchangeAccountId,
+    *,
+    scope_id: str,
+    user_id: UserId,
+    now: datetime,
+) -> bool:
+    """Stop spending in a scope; return False where it was stopped already."""
+    done = await connection.execute(
+        text(
+            "insert into spending_stop (exchange_account_id, scope_id, stopped_by, stopped_at) "
+            "values (:account, :scope, :user, :now) on conflict do nothing"
+        ),
+        {"account": exchange_account_id, "scope": scope_id, "user": user_id, "now": now},
+    )
+    return done.rowcount == 1
+
+
+async def delete_spending_stop(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, scope_id: str
+) -> bool:
+    """Allow spending in a scope again; return False where it was not stopped."""
+    done = await connection.execute(
+        text("delete from spending_stop where exchange_account_id = :account and scope_id = :scope"),
+        {"account": exchange_account_id, "scope": scope_id},
+    )
+    return done.rowcount == 1
+
+
+async def list_sent_money(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> list[SentMoney]:
+    """Return the top-ups that have been sent and are not settled, oldest first."""
+    rows = await connection.execute(
+        text(
+            "select exchange_account_id, position_id, amount_sats, coalesce(sent_at, signed_at) as sent_at, state "
+            "from attempt where exchange_account_id = :account and command_class = 'money_in' "
+            "and state in ('sent', 'unknown') order by signed_at"
+        ),
+        {"account": exchange_account_id},
+    )
+    return [
+        SentMoney(
+            exchange_account_id=ExchangeAccountId(str(row["exchange_account_id"])),
+            trade_id=TradeId(str(row["position_id"])),
+            amount_sats=row["amount_sats"],
+            sent_at=row["sent_at"],
+            state=row["state"],
+        )
+        for row in rows.mappings()
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Sats that were spent on an account or are reserved; released reservations do not count."""
+
+    by_trade: dict[TradeId, tuple[int, int]]
+    """Sats and number of top-ups, by trade."""
+    day_sats: int
+
+
+async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, now: datetime) -> Spent:
+    """Return what was spent on each trade, and on the account within the 24 hours before `now`."""
+    rows = (
+        await connection.execute(
+            text(
+                "select position_id, sum(amount_sats)::bigint as sats, count(*) as top_ups, "
+                "coalesce(sum(amount_sats) filter (where reserved_at > :since), 0)::bigint as day_sats "
+                "from budget_reservation where exchange_account_id = :account and state <> 'released' "
+                "group by position_id"
+            ),
+            {"account": exchange_account_id, "since": now - timedelta(hours=24)},
+        )
+    ).all()
+    return Spent(
+        by_trade={TradeId(str(row.position_id)): (row.sats, row.top_ups) for row in rows},
+        day_sats=sum(row.day_sats for row in rows),
+    )
+
+
+def _account(row: Any) -> ExchangeAccount:
+    compares_with = row["compares_with"]
+    return ExchangeAccount(
+        exchange_account_id=ExchangeAccountId(str(row["exchange_account_id"])),
+        user_id=UserId(str(row["user_id"])),
+        name=row["name"],
+        network=row["network"],
+        is_guarded=row["is_guarded"],
+        compares_with=None if compares_with is None else ExchangeAccountId(str(compares_with)),
+        balance_sats=row["balance_sats"],
+        fee_tier=row["fee_tier"],
+        balance_read_at=row["balance_read_at"],
+    )
+
+
+def _request(row: Any) -> CommandRequest:
+    return CommandRequest(
+        exchange_account_id=ExchangeAccountId(str(row["exchange_account_id"])),
+        request_id=str(row["request_id"]),
+        user_id=UserId(str(row["user_id"])),
+        trade_id=TradeId(str(row["position_id"])),
+        command=CommandName(row["command"]),
+        arguments=row["arguments"],
+        status=row["status"],
+        detail=row["detail"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        settled_at=row["settled_at"],
+    )
+
+
+async def list_recently_closed(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, limit: int
+) -> list[StoredPosition]:
+    """Return the trades of an account that ended last, newest first."""
+    rows = await connection.execute(
+        text(
+            "select * from position where exchange_account_id = :account and status in ('closed', 'canceled') "
+            "order by coalesce(closed_at, created_at) desc, position_id limit :limit"
+        ),
+        {"account": exchange_account_id, "limit": limit},
+    )
+    return [parse_row(row) for row in rows.mappings()]
