@@ -115,6 +115,7 @@ SETTLE_EVERY_S: Final = 1.0
 FIRST_SETTLE_AFTER_S: Final = 0.1
 TOKEN_DEADLINE_S: Final = 1.0
 STORE_EVERY_S: Final = 2.0
+LEAST_WAKE_S: Final = 0.05
 NO_PRICE_RETRY_S: Final = 0.5
 NO_DEADLINE_S: Final = 86_400.0
 MOST_BACK_OFF_S: Final = 10.0
@@ -788,7 +789,8 @@ class AccountRuntime:
             watched.hold_reason = key
             self._record_hold(watched, facts, hold)
         if hold.wake.at is not None:
-            seconds = max(0.0, (hold.wake.at - self._clock.now()).total_seconds())
+            # Never at once: what the wake-up waits for comes from a reading, and a reading needs the loop.
+            seconds = max(LEAST_WAKE_S, (hold.wake.at - self._clock.now()).total_seconds())
             self._wake_at(watched.trade_id, self._clock.boottime_s() + seconds)
         if hold.reason in (HoldReason.ROOM, HoldReason.NOT_RUNNING):
             return wake
@@ -960,7 +962,7 @@ class AccountRuntime:
         self._changed("positions")
 
     async def _send(self, watched: WatchedTrade, attempt: Attempt, request: Any) -> None:
-        answer = await self._executor.send(attempt, request)
+        answer = await self._executor.send(request)
         present = watched.attempts.get((attempt.intent_id, attempt.attempt_no), attempt)
         if present.state is not AttemptState.SENT:
             return  # a reading was faster

@@ -148,22 +148,13 @@ class Executor:
     async def _insert_if_absent(self, connection: Any, attempt: Attempt) -> None:
         await insert_sent(connection, attempt, decision=None, from_spool=True)
 
-    async def send(self, attempt: Attempt, request: SignedRequest) -> Answer:
+    async def send(self, request: SignedRequest) -> Answer:
         """Send the signed bytes once, unless the lease or the signature has run out meanwhile."""
         if not self._lease.is_held:
             return Answer(kind=AnswerKind.NOT_PROCESSED, reason="lease_expired")
         if self._clock.boottime_s() - request.signed_boottime_s >= self._timing.signature_window_s:
             return Answer(kind=AnswerKind.NOT_PROCESSED, reason="signature_expired")
-        answer = await self._client.send(request, deadline_s=self._timing.send_deadline_s)
-        log.info(
-            "command_answered",
-            command=attempt.command.name.value,
-            trade_id=attempt.trade_id,
-            kind=answer.kind.value,
-            reason=answer.reason,
-            status=answer.status,
-        )
-        return answer
+        return await self._client.send(request, deadline_s=self._timing.send_deadline_s)
 
     def record(self, attempt: Attempt, answer: Answer | None, *also: Write) -> None:
         """Queue the attempt's new state, and what belongs to it, for the database."""
