@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from tests.factories.prices import at
+from tests.fakes.manual_clock import ManualClock
+
 from axisor.domain.trades import OrderType, PositionSide
 from axisor.domain.units import Price
 from axisor.paper.engine import Engine, LiquidatesOn, NewTrade
 from axisor.paper.events import TradeHappened
 from axisor.paper.market.ladder import ladder
 from axisor.paper.records import Account, PaperTrade
-from tests.factories.prices import at
-from tests.fakes.manual_clock import ManualClock
 
 START = at(62_000)
 CALM = Fraction(0)

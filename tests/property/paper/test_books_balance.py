@@ -1,11 +1,13 @@
 """The books balance to the sat after any sequence of operations, and an independent oracle agrees with the balance."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from tests.fakes.manual_clock import ManualClock
 
 from axisor.domain.errors import DomainError
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
@@ -15,7 +17,6 @@ from axisor.paper.engine import Engine, LiquidatesOn, NewTrade
 from axisor.paper.errors import Refusal
 from axisor.paper.market.ladder import ladder
 from axisor.paper.records import Account, Book, PaperTrade, dump_account, load_account
-from tests.fakes.manual_clock import ManualClock
 
 START = Price(124_000)
 sides = st.sampled_from(PositionSide)
@@ -97,7 +98,7 @@ class PaperEngineMachine(RuleBasedStateMachine):
         trade = self._attempt(name, lambda account: self.engine.open_trade(account, order))
         return multiple() if trade is None else (name, trade.trade_id)
 
-    def _attempt(self, name: str, operation):  # type: ignore[no-untyped-def] # the rules' lambdas
+    def _attempt(self, name: str, operation: Callable[[Account], PaperTrade]) -> PaperTrade | None:
         account = self.accounts[name]
         before = dump_account(account)
         try:

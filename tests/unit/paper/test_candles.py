@@ -37,7 +37,14 @@ def test_a_clock_that_steps_back_never_makes_a_bar_before_the_last() -> None:
 
 def test_the_past_of_a_path_ends_with_the_last_full_minute() -> None:
     rows = [
-        Candle(at=datetime.min, open=Price(n), high=Price(n), low=Price(n), close=Price(n), volume=Decimal(n))
+        Candle(
+            at=datetime(1970, 1, 1, tzinfo=UTC),
+            open=Price(n),
+            high=Price(n),
+            low=Price(n),
+            close=Price(n),
+            volume=Decimal(n),
+        )
         for n in (1, 2, 3)
     ]
     book = CandleBook.with_history(rows, now_ms=NOON + 30_000)
@@ -63,14 +70,14 @@ def test_longer_bars_add_up_and_come_newest_first() -> None:
 @pytest.mark.parametrize(
     ("interval", "start"),
     [
-        ("45m", datetime(2026, 11, 23, 12, 0)),
-        ("4h", datetime(2026, 11, 23, 12)),
-        ("1d", datetime(2026, 11, 23)),
-        ("1w", datetime(2026, 11, 23)),
-        ("1month", datetime(2026, 11, 1)),
-        ("3months", datetime(2026, 10, 1)),
+        ("45m", datetime(2026, 11, 23, 12, 0, tzinfo=UTC)),
+        ("4h", datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        ("1d", datetime(2026, 11, 23, tzinfo=UTC)),
+        ("1w", datetime(2026, 11, 23, tzinfo=UTC)),
+        ("1month", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("3months", datetime(2026, 10, 1, tzinfo=UTC)),
     ],
 )
 def test_bars_begin_on_the_utc_grid(interval: str, start: datetime) -> None:
     at_ms = epoch_ms(datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC))
-    assert start_of(interval, at_ms) == epoch_ms(start.replace(tzinfo=UTC))
+    assert start_of(interval, at_ms) == epoch_ms(start)

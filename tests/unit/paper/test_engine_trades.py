@@ -4,6 +4,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from tests.factories.paper import PaperMarket, an_order
+from tests.factories.prices import at
 
 from axisor.domain.errors import AmountOutOfRange, DomainError, LeverageOutOfRange, QuantityOutOfRange
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
@@ -18,8 +20,6 @@ from axisor.paper.errors import (
     WrongState,
 )
 from axisor.paper.records import CloseKind
-from tests.factories.paper import PaperMarket, an_order
-from tests.factories.prices import at
 
 
 @pytest.fixture

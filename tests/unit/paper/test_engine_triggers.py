@@ -3,14 +3,14 @@
 from decimal import Decimal
 
 import pytest
+from tests.factories.paper import PaperMarket
+from tests.factories.prices import at
 
 from axisor.domain.trades import PositionSide, TradeStatus
 from axisor.domain.units import Price
 from axisor.paper.engine import LiquidatesOn
 from axisor.paper.levels import LevelKind, Levels
 from axisor.paper.records import CloseKind, PaperTrade
-from tests.factories.paper import PaperMarket
-from tests.factories.prices import at
 
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
 

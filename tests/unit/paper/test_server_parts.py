@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.factories.paper import PaperMarket
 
 from axisor.domain.units import Price
 from axisor.paper.clock import epoch_ms, iso
@@ -17,7 +18,6 @@ from axisor.paper.server.auth import Authenticator, signature_of
 from axisor.paper.server.limits import RateLimit, retry_after
 from axisor.paper.server.pages import page
 from axisor.paper.server.params import Members, parse_body
-from tests.factories.paper import PaperMarket
 
 KEY, SECRET, PASSPHRASE, AT_MS = "lnm_test_key", "lnm_test_secret", "lnm_test_passphrase", 1_700_000_000_000
 TRADE = "/v3/futures/isolated/trade"
