@@ -28,7 +28,7 @@ from axisor.paper.market.ladder import StressMeter, ladder
 from axisor.paper.market.paths import PricePath
 from axisor.paper.player import FundingDue, MarketStatus, Player, PricePoint
 from axisor.paper.request_log import RequestLog
-from axisor.paper.sources import MANUAL, open_path, source_name
+from axisor.paper.sources import MANUAL, funding_offset_ms, open_path, source_name
 from axisor.paper.store import MarketFile, Settlement, Store
 
 log = structlog.get_logger(__name__)
@@ -169,6 +169,7 @@ class PaperExchange:
             speed=config.speed,
             is_started=not config.start_paused or (config.tape is None and config.scenario == MANUAL),
             now=self.clock.now(),
+            funding_offset_ms=funding_offset_ms(path),
         )
 
     def _continue(self, saved: MarketFile) -> None:
@@ -319,9 +320,10 @@ class PaperExchange:
         return {"ratio": float(round(ratio, 6)), "updatedAt": iso(epoch_ms(now) // 60_000 * 60_000)}
 
 
-def with_source(config: PaperConfig, *, scenario: str, seed: int, start_paused: bool) -> PaperConfig:
-    """Return the configuration of the same exchange with another scenario."""
-    return replace(config, scenario=scenario, seed=seed, start_paused=start_paused, tape=None, tape_start=None)
+def with_source(config: PaperConfig, *, scenario: str | None, seed: int | None, start_paused: bool) -> PaperConfig:
+    """Return the configuration of the same exchange with another scenario; without one the source stays."""
+    changed = replace(config, seed=config.seed if seed is None else seed, start_paused=start_paused)
+    return changed if scenario is None else replace(changed, scenario=scenario, tape=None, tape_start=None)
 
 
 def _buckets_frame(quotes: tuple[PriceLevel, ...], now_ms: int) -> dict[str, Any]:

@@ -19,13 +19,12 @@ from axisor.domain.contract import clamp_price
 from axisor.domain.funding import next_funding_at
 from axisor.domain.trades import Candle
 from axisor.domain.units import Price, round_half_up
-from axisor.paper.market.fundings import FundingModel
+from axisor.paper.market.fundings import FUNDING_INTERVAL_MS, FundingModel
 from axisor.paper.market.paths import PathPoint, PricePath
 
 POINT_MS: Final = 200
 PRELUDE_POINTS: Final = 25
 PRELUDE_MS: Final = POINT_MS * PRELUDE_POINTS
-FUNDING_INTERVAL_MS: Final = 8 * 3_600_000
 _PRELUDE_SWING: Final = 0.0004
 MIN_SPEED: Final = 0.01
 MAX_SPEED: Final = 100_000.0
@@ -99,11 +98,14 @@ class Player:
         speed: float,
         is_started: bool,
         now: datetime,
+        funding_offset_ms: int = 0,
     ) -> None:
         status = MarketStatus.RUNNING if is_started else MarketStatus.PRELUDE
         self._path = path
         self._funding = funding
         self._funding_mode = funding_mode
+        # How long before the path's start the last settlement was: 0, or what a tape's own UTC clock says.
+        self._funding_offset_ms = funding_offset_ms
         self._points = path.points()
         self._ahead: PathPoint | None = next(self._points, None)
         self._base = path.start_price
@@ -198,23 +200,27 @@ class Player:
 
     def funding_rate(self) -> Decimal:
         """Return the rate of the next settlement, a fraction per 8 hours."""
-        return self._funding.rate_at((self.state.settled_count + 1) * FUNDING_INTERVAL_MS)
+        return self._funding.rate_at(self._next_boundary_ms + self._funding_offset_ms)
 
     def funding_at(self, now: datetime) -> datetime:
         """Return the wall time of the next settlement at the present speed."""
         if self._funding_mode is FundingMode.WALL:
             return self._next_wall
-        left_ms = (self.state.settled_count + 1) * FUNDING_INTERVAL_MS - self.state.story_ms
+        left_ms = self._next_boundary_ms - self.state.story_ms
         return now + timedelta(milliseconds=max(0.0, left_ms) / self.state.speed)
 
     def settle_now(self, rate: Decimal | None) -> FundingDue:
         """Return a settlement outside the timetable, for tests and demonstrations."""
         return FundingDue(str(uuid4()), self.funding_rate() if rate is None else rate)
 
+    @property
+    def _next_boundary_ms(self) -> int:
+        return (self.state.settled_count + 1) * FUNDING_INTERVAL_MS - self._funding_offset_ms
+
     def _story_until(self, end_ms: float) -> Iterator[Step]:
         state = self.state
         while True:
-            boundary_ms = (state.settled_count + 1) * FUNDING_INTERVAL_MS
+            boundary_ms = self._next_boundary_ms
             point = self._ahead
             is_point_due = point is not None and point.market_ms <= end_ms
             if (
@@ -222,9 +228,7 @@ class Player:
                 and boundary_ms <= end_ms
                 and (point is None or not is_point_due or boundary_ms <= point.market_ms)
             ):
-                due = FundingDue(
-                    str(uuid5(NAMESPACE_OID, f"{state.run_id}:{boundary_ms}")), self._funding.rate_at(boundary_ms)
-                )
+                due = FundingDue(str(uuid5(NAMESPACE_OID, f"{state.run_id}:{boundary_ms}")), self.funding_rate())
                 state.settled_count += 1
                 yield due
                 continue

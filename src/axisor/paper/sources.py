@@ -1,10 +1,12 @@
 """Where a market's prices come from."""
 
 from axisor.domain.units import price_from_usd
+from axisor.paper.clock import epoch_ms
 from axisor.paper.config import PaperConfig
+from axisor.paper.market.fundings import FUNDING_INTERVAL_MS
 from axisor.paper.market.paths import PricePath
 from axisor.paper.market.scenarios import scenario
-from axisor.paper.market.tape import load_tape
+from axisor.paper.market.tape import TapePath, load_tape
 from axisor.paper.player import ManualPath
 
 MANUAL = "manual"
@@ -15,6 +17,11 @@ def source_name(config: PaperConfig) -> str:
     if config.tape is not None:
         return f"tape {config.tape.name} from {config.tape_start}"
     return f"scenario {config.scenario} seed {config.seed}"
+
+
+def funding_offset_ms(path: PricePath) -> int:
+    """Return how long before the path's start its last funding settlement was, by a tape's own UTC clock."""
+    return epoch_ms(path.starts_at) % FUNDING_INTERVAL_MS if isinstance(path, TapePath) else 0
 
 
 def open_path(config: PaperConfig) -> PricePath:

@@ -211,12 +211,11 @@ class ControlEndpoint:
 
     async def _restart(self, request: web.Request) -> Any:
         wanted = await _read(request, _Restart)
-        config = self._exchange.config
         self._exchange.restart(
             with_source(
-                config,
-                scenario=wanted.scenario or config.scenario,
-                seed=config.seed if wanted.seed is None else wanted.seed,
+                self._exchange.config,
+                scenario=wanted.scenario,
+                seed=wanted.seed,
                 start_paused=wanted.start_paused,
             ),
             is_forced=wanted.force,
