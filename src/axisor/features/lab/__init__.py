@@ -1,0 +1,1 @@
+"""Lab: what history says about a rule."""
