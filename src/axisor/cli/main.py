@@ -43,6 +43,9 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last place: written down whole, shown in one line
+        if "AXISOR_PARENT_FD" in os.environ:  # our stderr is a file that the supervisor reads
+            traceback.print_exc()
+            sys.exit(1)
         path = _write_down(traceback.format_exc())
         _fail(f"unexpected {type(error).__name__}; what happened is written in {path}", code=1)
     sys.exit(0)
