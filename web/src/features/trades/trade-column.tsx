@@ -1,0 +1,123 @@
+import type { TFunction } from 'i18next';
+import { Shield, ShieldOff } from 'lucide-react';
+import type { ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+import type { Account, Trade } from '@/api/schema';
+import { Age } from '@/components/age';
+import { StatePanel } from '@/components/state-panel';
+import { Skeleton } from '@/components/ui/skeleton';
+import { cn } from '@/lib/cn';
+import { formatRatio, formatSats, formatSatsAbout } from '@/lib/units';
+import type { Bar } from '@/components/charts/chart-shape';
+import { TradeChart } from './trade-chart';
+import { TradeRow, tradeName } from './trade-row';
+
+export interface TradeColumnProps {
+  account: Account | null;
+  trades: readonly Trade[] | null;
+  receivedAt: number;
+  chosen: Trade | null;
+  bars: readonly Bar[];
+  isPair: boolean;
+  onChoose: (trade: Trade) => void;
+  onRetry: () => void;
+  className?: string;
+}
+
+/** One account's side of the story: the chosen trade large, then every trade as a gauge. */
+export function TradeColumn({ account, trades, receivedAt, chosen, bars, isPair, onChoose, onRetry, className }: TradeColumnProps): ReactNode {
+  const { t } = useTranslation();
+  const isGuarded = account?.is_guarded ?? true;
+  const Icon = isGuarded ? Shield : ShieldOff;
+  const heading = !isPair ? (account?.name ?? '') : t(isGuarded ? 'column.guarded' : 'column.unguarded');
+  return (
+    <section className={cn('flex min-w-0 flex-col gap-2', className)} aria-label={heading}>
+      <header className="flex h-7 items-center gap-2 px-1">
+        <Icon aria-hidden className="size-4 text-faint" />
+        <h2 className="truncate text-sm font-semibold">{heading}</h2>
+        <span className="ml-auto flex items-center gap-3 text-xs text-muted">
+          {account && <span className="whitespace-nowrap">{t('column.free', { amount: formatSats(account.balance_sats) })}</span>}
+          {trades && trades.length > 0 && <Age ageS={trades[0]?.age_s ?? null} receivedAt={receivedAt} oldAfterS={10} />}
+        </span>
+      </header>
+      <div className="rounded-lg border border-line bg-card">
+        <TradeChart trade={chosen} bars={bars} hasScale onRetry={onRetry} className="h-60 w-full pt-1 lg:h-64" />
+        <ChosenSentence trade={chosen} />
+      </div>
+      <Rows trades={trades} chosen={chosen} onChoose={onChoose} />
+    </section>
+  );
+}
+
+function Rows({ trades, chosen, onChoose }: Pick<TradeColumnProps, 'trades' | 'chosen' | 'onChoose'>): ReactNode {
+  const { t } = useTranslation();
+  if (trades === null) {
+    return (
+      <ul className="flex flex-col gap-2" aria-label={t('common.loading')}>
+        {[0, 1, 2].map((index) => (
+          <li key={index} className="h-[5.4rem] rounded-lg border border-line bg-card px-3 py-2.5">
+            <div className="flex justify-between">
+              <Skeleton className="h-4 w-24" />
+              <Skeleton className="h-4 w-28" />
+            </div>
+            <Skeleton className="mt-3 h-1.5 w-full" />
+            <Skeleton className="mt-3 h-3 w-2/3" />
+          </li>
+        ))}
+      </ul>
+    );
+  }
+  if (trades.length === 0) {
+    return (
+      <div className="rounded-lg border border-line bg-card">
+        <StatePanel title={t('column.empty')} detail={t('column.empty_detail')} />
+      </div>
+    );
+  }
+  return (
+    <ul className="flex flex-col gap-2">
+      {trades.map((trade) => (
+        <TradeRow key={trade.trade_id} trade={trade} isChosen={trade.trade_id === chosen?.trade_id} onChoose={() => onChoose(trade)} />
+      ))}
+    </ul>
+  );
+}
+
+/** One line in words under the chart: room, what may be spent, the worst case. */
+function ChosenSentence({ trade }: { trade: Trade | null }): ReactNode {
+  const { t } = useTranslation();
+  const text = trade ? sentence(trade, t) : '';
+  const name = trade ? tradeName(trade, t(`words.side.${trade.side}`)) : '';
+  return (
+    <p className="min-h-12 border-t border-line px-3 py-1.5 text-xs leading-[1.15rem] text-muted">
+      {trade ? (
+        <>
+          <span className="font-semibold text-text">{name}.</span> {text}
+        </>
+      ) : (
+        <Skeleton className="mt-1 h-3 w-4/5" />
+      )}
+    </p>
+  );
+}
+
+function sentence(trade: Trade, t: TFunction): string {
+  const { guard } = trade;
+  const values = {
+    room: formatRatio(trade.room === null ? null : Math.max(0, trade.room), 2),
+    limit: formatSats(guard?.limit_sats),
+    left: formatSats(guard?.left_sats),
+    spent: formatSats(guard?.spent_sats),
+    worst: formatSatsAbout(guard?.worst_case_sats),
+    bare: formatSatsAbout(guard?.unguarded_worst_case_sats),
+    returns: formatSatsAbout(guard?.stop_returns_sats),
+    result: formatSats(trade.result_sats),
+    value: formatSats(trade.value_sats),
+    margin: formatSats(trade.entry_margin_sats),
+  };
+  if (trade.status === 'closed') return t(`sentence.closed_${trade.close_reason ?? 'unknown'}`, values);
+  if (!guard) return t('sentence.unguarded', values);
+  if (guard.state === 'unwatched') return t('sentence.unwatched', values);
+  if (guard.is_spending_stopped) return t('sentence.spending_stopped', values);
+  return t(guard.spent_sats > 0 ? 'sentence.guarded_after' : 'sentence.guarded', values);
+}

@@ -1,0 +1,60 @@
+/** Turns an entry of the activity list into words; amounts and prices come from the server as they are. */
+import type { TFunction } from 'i18next';
+import type { Activity } from '@/api/schema';
+import { UNKNOWN, formatDuration, formatLeverage, formatMilliseconds, formatPrice, formatRatio, formatSats } from './units';
+
+const SATS = /_sats$/;
+const PRICE = /(^|_)price$/;
+const SHARE = /_share$/;
+const MILLISECONDS = /_ms$/;
+const SECONDS = /_s$/;
+
+/** Every field of an entry as text with its unit, for the sentences in the locale files. */
+export function wordsOf(data: Activity['data'], t: TFunction): Record<string, string> {
+  const words: Record<string, string> = {};
+  for (const [name, value] of Object.entries(data)) words[name] = word(name, value, t);
+  return words;
+}
+
+function word(name: string, value: unknown, t: TFunction): string {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (typeof value === 'number') {
+    if (SATS.test(name)) return formatSats(value);
+    if (PRICE.test(name)) return formatPrice(value);
+    if (SHARE.test(name)) return formatRatio(value, 0);
+    if (MILLISECONDS.test(name)) return formatMilliseconds(value);
+    if (SECONDS.test(name)) return formatDuration(value);
+    if (name === 'leverage') return formatLeverage(value);
+    return value.toString();
+  }
+  if (typeof value !== 'string') return JSON.stringify(value);
+  if (['side', 'preset', 'close_reason', 'scope', 'command', 'status'].includes(name)) {
+    return t(`words.${name}.${value}`, { defaultValue: value });
+  }
+  if (name === 'reason') return t(`words.reason.${value}`, { defaultValue: value });
+  return value;
+}
+
+/** The short heading of an entry: whose trade and what happened. */
+export function activityTitle(activity: Activity, t: TFunction): string {
+  const words = wordsOf(activity.data, t);
+  const key = variantOf(activity);
+  return t(`activity.${key}.title`, { ...words, defaultValue: activity.kind });
+}
+
+/** The sentence of an entry: what happened, why, what it cost, what is next. */
+export function activitySentence(activity: Activity, t: TFunction): string {
+  const words = wordsOf(activity.data, t);
+  return t(`activity.${variantOf(activity)}.text`, { ...words, defaultValue: '' });
+}
+
+/** Some kinds read differently by their data. */
+export function variantOf({ kind, data }: Activity): string {
+  if (kind === 'trade_closed') {
+    const reason = data['close_reason'];
+    return reason === 'liquidation' || reason === 'stop_loss' ? `trade_closed_${reason}` : 'trade_closed';
+  }
+  if (kind === 'liquidation') return 'trade_closed_liquidation';
+  if (kind === 'rescue_settled') return data['applied'] === true ? 'rescue_settled_applied' : 'rescue_settled_not_applied';
+  return kind;
+}
