@@ -224,8 +224,8 @@ class ControlEndpoint:
 
     async def _plunge(self, request: web.Request) -> Any:
         wanted = await _read(request, _Plunge)
-        if not 0 < wanted.percent < 100 or not 0 <= wanted.seconds <= 86_400:
-            raise InvalidRequest("percent", "must lie between 0 and 100, and seconds between 0 and 86,400")
+        if not -100 < wanted.percent < 100 or not wanted.percent or not 0 <= wanted.seconds <= 86_400:
+            raise InvalidRequest("percent", "must lie between -100 (a rise) and 100, and seconds between 0 and 86,400")
         self._exchange.player.plunge(fraction=wanted.percent / 100, duration_s=wanted.seconds)
         return self._exchange.market_state()
 
