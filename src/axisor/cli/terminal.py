@@ -19,9 +19,10 @@ _SILENCE_S: Final = 1.5
 
 @dataclass
 class StepNote:
-    """What a step says when it is done, beside its title."""
+    """What a step says when it is over, beside its title."""
 
     text: str = ""
+    is_done: bool = True
 
 
 class Terminal:
@@ -66,7 +67,9 @@ class Terminal:
         began = time.monotonic()
         with self._progress(label, began):
             yield note
-        self.line(f"{label} ✓ {time.monotonic() - began:.1f} s{', ' if note.text else ''}{note.text}")
+        self.line(
+            f"{label} {'✓' if note.is_done else '✗'} {time.monotonic() - began:.1f} s{', ' if note.text else ''}{note.text}"
+        )
 
     @contextmanager
     def _progress(self, label: str, began: float) -> Iterator[None]:

@@ -42,7 +42,7 @@ _DATABASE: Final = "axisor"
 _REQUEST_DEADLINE_S: Final = 5.0
 _RECONNECT_S: Final = 0.5
 _RECONNECT_MOST_S: Final = 5.0
-_DEMO_DEADLINE_S: Final = 30.0
+_DEMO_DEADLINE_S: Final = 20.0
 _SIGNS_IN: Final = "#start="
 _STOP_ORDER: Final = (("monitor",), ("worker", "scheduler", "api"), ("exchange",))
 
@@ -310,12 +310,14 @@ class _Up:
         if not self._place.is_demo:
             return await self._start_link(session)
         deadline = self._clock.boottime_s() + _DEMO_DEADLINE_S
-        with self._terminal.step("5/5 demo"):
-            while True:
-                link = await self._start_link(session)
-                if _SIGNS_IN in link or self._clock.boottime_s() > deadline:
-                    return link
+        with self._terminal.step("5/5 demo") as note:
+            while _SIGNS_IN not in (link := await self._start_link(session)):
+                if self._clock.boottime_s() > deadline:
+                    note.is_done = False
+                    note.text = f"not ready yet; what holds it is written in {self._place.log_dir}"
+                    break
                 await self._clock.sleep(_RECONNECT_S)
+        return link
 
     async def _start_link(self, session: aiohttp.ClientSession) -> str:
         """Return the address that signs in once, or the plain one when the API gives none."""
