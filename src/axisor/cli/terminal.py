@@ -67,9 +67,8 @@ class Terminal:
         began = time.monotonic()
         with self._progress(label, began):
             yield note
-        self.line(
-            f"{label} {'✓' if note.is_done else '✗'} {time.monotonic() - began:.1f} s{', ' if note.text else ''}{note.text}"
-        )
+        mark, more = "✓" if note.is_done else "✗", f", {note.text}" if note.text else ""
+        self.line(f"{label} {mark} {time.monotonic() - began:.1f} s{more}")
 
     @contextmanager
     def _progress(self, label: str, began: float) -> Iterator[None]:
