@@ -40,7 +40,6 @@ class Outcome:
 
 def main(arguments: Sequence[str]) -> int:
     command, rest = arguments[0], list(arguments[1:])
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     static = [
         Check("format", lambda: run([str(BIN / "ruff"), "format", "--check", "."])),
         Check("lint", lambda: run([str(BIN / "ruff"), "check", "."])),

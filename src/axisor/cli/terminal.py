@@ -19,9 +19,10 @@ _SILENCE_S: Final = 1.5
 
 @dataclass
 class StepNote:
-    """What a step says when it is done, beside its title."""
+    """What a step says when it is over, beside its title."""
 
     text: str = ""
+    is_done: bool = True
 
 
 class Terminal:
@@ -66,7 +67,8 @@ class Terminal:
         began = time.monotonic()
         with self._progress(label, began):
             yield note
-        self.line(f"{label} ✓ {time.monotonic() - began:.1f} s{', ' if note.text else ''}{note.text}")
+        mark, more = "✓" if note.is_done else "✗", f", {note.text}" if note.text else ""
+        self.line(f"{label} {mark} {time.monotonic() - began:.1f} s{more}")
 
     @contextmanager
     def _progress(self, label: str, began: float) -> Iterator[None]:

@@ -41,6 +41,9 @@ log = structlog.get_logger(__name__)
 _DATABASE: Final = "axisor"
 _REQUEST_DEADLINE_S: Final = 5.0
 _RECONNECT_S: Final = 0.5
+_RECONNECT_MOST_S: Final = 5.0
+_DEMO_DEADLINE_S: Final = 20.0
+_SIGNS_IN: Final = "#start="
 _STOP_ORDER: Final = (("monitor",), ("worker", "scheduler", "api"), ("exchange",))
 
 
@@ -243,7 +246,7 @@ class _Up:
     @asynccontextmanager
     async def _showing(self, session: aiohttp.ClientSession, *, taken: int | None) -> AsyncIterator[None]:
         """Show the box, then a line per event, and a new link for each Enter."""
-        link = await self._start_link(session)
+        link = await self._first_link(session)
         self._terminal.box(self._box(link, taken=taken))
         if self._options.opens_browser and _has_browser(self._terminal):
             webbrowser.open(await self._start_link(session))  # its own link: each signs in once
@@ -263,21 +266,29 @@ class _Up:
 
     async def _show_events(self, session: aiohttp.ClientSession) -> None:
         """Print the API's lines as they come; the API may be restarted meanwhile."""
-        # The stream is silent while nothing happens: only connecting has a deadline, and a dead API closes the socket.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_DEADLINE_S)
+        pause_s = _RECONNECT_S
         while True:
             try:
-                async with session.get(
-                    f"{self._url}/internal/events", headers=self._internal, timeout=timeout
-                ) as answer:
-                    if answer.status == 200:
-                        async for row in answer.content:
-                            self._show_row(row)
-                    else:
-                        log.warning("event_lines_refused", status=answer.status)
+                if await self._show_stream(session):
+                    pause_s = _RECONNECT_S
             except (aiohttp.ClientError, TimeoutError) as error:
                 log.info("event_lines_lost", reason=type(error).__name__)
-            await self._clock.sleep(_RECONNECT_S)
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, _RECONNECT_MOST_S)
+
+    async def _show_stream(self, session: aiohttp.ClientSession) -> bool:
+        """Print the lines of one connection until it ends; return False when the API has none to give."""
+        # The stream is silent while nothing happens: only connecting has a deadline, and a dead API closes the socket.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_DEADLINE_S)
+        url = f"{self._url}/internal/events"
+        headers = {**self._internal, "Accept-Language": _language(os.environ)}
+        async with session.get(url, headers=headers, timeout=timeout) as answer:
+            if answer.status != 200:
+                log.info("event_lines_refused", status=answer.status)
+                return False
+            async for row in answer.content:
+                self._show_row(row)
+        return True
 
     def _show_row(self, row: bytes) -> None:
         try:
@@ -294,6 +305,20 @@ class _Up:
             wants_link.clear()
             self._terminal.line(f"Open  {await self._start_link(session)}  (signs you in, once)")
 
+    async def _first_link(self, session: aiohttp.ClientSession) -> str:
+        """Return the link of the box; a demo's comes once its user and positions are made."""
+        if not self._place.is_demo:
+            return await self._start_link(session)
+        deadline = self._clock.boottime_s() + _DEMO_DEADLINE_S
+        with self._terminal.step("5/5 demo") as note:
+            while _SIGNS_IN not in (link := await self._start_link(session)):
+                if self._clock.boottime_s() > deadline:
+                    note.is_done = False
+                    note.text = f"not ready yet; what holds it is written in {self._place.log_dir}"
+                    break
+                await self._clock.sleep(_RECONNECT_S)
+        return link
+
     async def _start_link(self, session: aiohttp.ClientSession) -> str:
         """Return the address that signs in once, or the plain one when the API gives none."""
         timeout = aiohttp.ClientTimeout(total=_REQUEST_DEADLINE_S)
@@ -302,8 +327,8 @@ class _Up:
                 f"{self._url}/internal/start-link", headers=self._internal, timeout=timeout
             ) as answer:
                 if answer.status == 200:
-                    return f"{self._url}/#start={(await answer.json())['token']}"
-                log.warning("start_link_refused", status=answer.status)
+                    return f"{self._url}/{_SIGNS_IN}{(await answer.json())['token']}"
+                log.info("start_link_refused", status=answer.status)
         except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
             log.warning("start_link_failed", reason=type(error).__name__)
         return f"{self._url}/"
@@ -314,7 +339,7 @@ class _Up:
         return {"X-Axisor-Internal": settings.api.internal_secret}
 
     def _box(self, link: str, *, taken: int | None) -> list[str]:
-        once = "  (signs you in, once)" if "#" in link else ""
+        once = "  (signs you in, once)" if _SIGNS_IN in link else ""
         lines = [f"Open  {link}{once}"]
         if taken is not None:
             lines.append(f"{taken} is taken by another program: using {self._port}")
@@ -347,6 +372,12 @@ async def _unless_stopped(work: Coroutine[None, None, None], stop: asyncio.Event
             return False
         doing.result()
         return True
+
+
+def _language(environ: Mapping[str, str]) -> str:
+    """Return the language of this terminal, as a browser would ask for it."""
+    spoken = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or "en"
+    return "pt-BR" if spoken.startswith("pt") else "en"
 
 
 def _on_key(wants_link: asyncio.Event) -> None:
