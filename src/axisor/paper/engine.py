@@ -505,8 +505,9 @@ class Engine:
         dirty, self._dirty = self._dirty, set()
         return dirty
 
-    def mark_dirty(self, account_ids: set[str]) -> None:
-        """Put accounts back among the changed: they could not be saved."""
+    def put_back(self, events: list[EngineEvent], account_ids: set[str]) -> None:
+        """Take back what was collected: it could not be saved, so it must not be announced yet."""
+        self._events = events + self._events
         self._dirty |= account_ids
 
     def discrepancies(self) -> list[str]:
