@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +61,14 @@ class PaperServer:
         return Keys(made["account_id"], made["key"], made["secret"], made["passphrase"])
 
     async def call(
-        self, method: str, path: str, keys: Keys | None = None, *, body: Mapping[str, object] | None = None,
-        query: str = "", age_s: float = 0,
+        self,
+        method: str,
+        path: str,
+        keys: Keys | None = None,
+        *,
+        body: Mapping[str, object] | None = None,
+        query: str = "",
+        age_s: float = 0,
     ) -> tuple[int, Any]:
         """Return status and data of one signed request; nothing is repeated."""
         raw = "" if body is None else json.dumps(body)
@@ -90,6 +96,13 @@ class PaperServer:
         client = LNMClient(APIClientConfig(authentication=auth, max_retries=max_retries))
         client._base_client.base_url = self.addresses.rest_url
         return client
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 3) -> None:
+    """Return once `condition` holds; fail after `within_s`."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens behind a socket
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -269,7 +269,7 @@ class PaperExchange:
             except OSError as error:
                 # Nothing is announced and no request is answered with success until the disk takes it; the next
                 # price point tries again.
-                log.error("paper_exchange_cannot_store", reason=error.strerror)
+                log.exception("paper_exchange_cannot_store", reason=error.strerror)
 
     async def run_market(self) -> None:
         """Play the market on the clock, for ever."""
@@ -288,7 +288,7 @@ class PaperExchange:
             try:
                 await self.save_market()
             except OSError as error:
-                log.error("paper_exchange_cannot_store", reason=error.strerror)
+                log.exception("paper_exchange_cannot_store", reason=error.strerror)
 
     async def save_market(self) -> None:
         """Return once the market's position, settlements and full candles are on disk."""

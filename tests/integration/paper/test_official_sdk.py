@@ -24,7 +24,6 @@ from lnmarkets_sdk.rest.v3.models.futures_isolated import (
 from lnmarkets_sdk.stream.v1._internal.models import StreamRpcError
 from lnmarkets_sdk.stream.v1.client import StreamClient
 from lnmarkets_sdk.stream.v1.models import AuthenticateParams, HelloParams, SubscribeParams, UnsubscribeParams
-
 from tests.factories.paper_server import Keys, PaperServer, a_paper_server
 from tests.fixtures.processes import until
 
@@ -58,7 +57,7 @@ async def test_public_data_have_the_shape_the_sdk_demands(server: PaperServer) -
         assert json.loads(await public.time())["time"].endswith("Z")
         ticker = await public.futures.get_ticker()
         assert (ticker.last_price, set(ticker.exchanges_weights)) == (62_000, {"bybit", "binance", "okx"})
-        assert [(p.min_size, p.max_size) for p in ticker.prices][0] == (0, 10_000)
+        assert (ticker.prices[0].min_size, ticker.prices[0].max_size) == (0, 10_000)
         settlements = await public.futures.get_funding_settlements(GetFundingSettlementsParams(limit=10))
         assert settlements.data == []
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.factories.paper_server import PaperServer, a_paper_server
+from tests.fixtures.processes import child_environment, free_port
 
-from axisor.paper.config import PaperAddresses
+from axisor.domain.errors import ConfigurationError
+from axisor.paper.config import PaperAddresses, PaperConfig
 from axisor.paper.main import serve
 from axisor.paper.rendezvous import find_token
-from tests.factories.paper_server import PaperConfig, PaperServer, a_paper_server
-from tests.fixtures.processes import child_environment, free_port
 
 ADD = "/futures/isolated/trade/add-margin"
 RUNNING = "/futures/isolated/trades/running"
@@ -138,7 +139,5 @@ async def test_an_effect_that_cannot_be_stored_is_not_acknowledged(tmp_path: Pat
 
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    from axisor.domain.errors import ConfigurationError  # noqa: PLC0415
-
     with pytest.raises(ConfigurationError, match="--data-dir"):
         await serve(PaperConfig(data_dir=tmp_path / "file"), ready=print, stop=asyncio.Event())

@@ -1,19 +1,21 @@
 """What the server does with requests that are unsigned, stale, too many, or not what they should be."""
 
 import asyncio
+import json
 import socket
 from typing import Any
 
 import aiohttp
 import pytest
 import websockets
+from lnmarkets_sdk.stream.v1._internal.utils import generate_auth_params
+from tests.factories.paper_server import a_paper_server, eventually
+from tests.fixtures.processes import until
 
 from axisor.domain.errors import ConfigurationError
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
 from axisor.paper.main import serve
 from axisor.paper.rendezvous import find_token
-from tests.factories.paper_server import a_paper_server
-from tests.fixtures.processes import until
 
 RUNNING = "/futures/isolated/trades/running"
 ADD = "/futures/isolated/trade/add-margin"
@@ -139,9 +141,11 @@ async def test_the_market_is_started_paused_sped_up_plunged_and_restarted() -> N
 
         assert (await market())["status"] == "prelude"
         await server.control("POST", "/market/start")
-        async with asyncio.timeout(3):
-            while (await market())["market_ms"] < 5_000:
-                await asyncio.sleep(0.01)
+
+        async def is_under_way() -> bool:
+            return int((await market())["market_ms"]) >= 5_000
+
+        await eventually(is_under_way)
         assert (await server.control("POST", "/market/pause"))["status"] == "paused"
         held = await market()
         await server.control("POST", "/market/price", {"last_price": 60_000})
@@ -161,9 +165,11 @@ async def test_the_market_is_started_paused_sped_up_plunged_and_restarted() -> N
         await server.control("POST", "/market/price", {"last_price": 1}, expect=409)
         await server.control("PUT", "/market/speed", {"speed": 20})
         await server.control("POST", "/market/plunge", {"percent": 10, "seconds": 2})
-        async with asyncio.timeout(3):
-            while (await market())["last_price"] > 56_500:
-                await asyncio.sleep(0.01)
+
+        async def has_plunged() -> bool:
+            return float((await market())["last_price"]) < 56_500
+
+        await eventually(has_plunged)
         assert (await server.call("GET", RUNNING, keys))[1] == []
 
 
@@ -204,8 +210,6 @@ def a_socket(addresses: PaperAddresses) -> websockets.connect:
 
 
 async def ask(socket_: websockets.ClientConnection, method: str, params: object = None, ident: object = "1") -> Any:
-    import json  # noqa: PLC0415 - only this helper writes frames by hand
-
     await socket_.send(json.dumps({"jsonrpc": "2.0", "id": ident, "method": method, "params": params}))
     async with asyncio.timeout(3):
         while True:
@@ -215,25 +219,23 @@ async def ask(socket_: websockets.ClientConnection, method: str, params: object 
 
 
 async def authenticate(socket_: websockets.ClientConnection, keys: Any) -> None:
-    from lnmarkets_sdk.stream.v1._internal.utils import generate_auth_params  # noqa: PLC0415 - the official signer
-
     answer = await ask(socket_, "authenticate", generate_auth_params(keys))
     assert answer["result"]["authenticated"]
 
 
 async def test_stream_answers_echo_ids_and_carry_their_metadata() -> None:
-    async with a_paper_server(limits=RateLimits(stream_per_s=0.5, stream_burst=4)) as server:
-        async with a_socket(server.addresses) as socket_:
-            answer = await ask(socket_, "ping", ident=7)
-            assert (answer["id"], answer["result"], answer["rateLimit"]) == (7, "pong", {"remaining": 3, "limit": 4})
-            assert answer["usDiff"] == answer["usOut"] - answer["usIn"] >= 0
-            unknown = await ask(socket_, "subscribe", {"topics": ["weather"]})
-            assert unknown["error"]["code"] == -32602
-            assert (await ask(socket_, "subscribe", {}))["error"]["code"] == -32602
-            assert (await ask(socket_, "nonsense"))["error"]["code"] == -32601
-            assert (await ask(socket_, "ping"))["error"]["data"]["code"] == "TOO_MANY_REQUESTS"
-            await socket_.send("this is not json")
-            assert (await ask(socket_, "ping"))["error"]["code"] == -32029
+    limits = RateLimits(stream_per_s=0.5, stream_burst=4)
+    async with a_paper_server(limits=limits) as server, a_socket(server.addresses) as socket_:
+        answer = await ask(socket_, "ping", ident=7)
+        assert (answer["id"], answer["result"], answer["rateLimit"]) == (7, "pong", {"remaining": 3, "limit": 4})
+        assert answer["usDiff"] == answer["usOut"] - answer["usIn"] >= 0
+        unknown = await ask(socket_, "subscribe", {"topics": ["weather"]})
+        assert unknown["error"]["code"] == -32602
+        assert (await ask(socket_, "subscribe", {}))["error"]["code"] == -32602
+        assert (await ask(socket_, "nonsense"))["error"]["code"] == -32601
+        assert (await ask(socket_, "ping"))["error"]["data"]["code"] == "TOO_MANY_REQUESTS"
+        await socket_.send("this is not json")
+        assert (await ask(socket_, "ping"))["error"]["code"] == -32029
 
 
 async def test_a_stopping_exchange_closes_its_sockets_within_a_second() -> None:

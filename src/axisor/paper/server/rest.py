@@ -164,7 +164,7 @@ class RestEndpoint:
             try:
                 await self._exchange.commit()
             except OSError as error:
-                log.error("effect_not_stored", seq=admitted.entry.seq, reason=error.strerror)
+                log.exception("effect_not_stored", seq=admitted.entry.seq, reason=error.strerror)
                 return Reply.of({"code": "INTERNAL_SERVER_ERROR", "message": "Internal error"}, status=500)
         return reply
 
