@@ -9,10 +9,12 @@ from tests.fakes.manual_clock import ManualClock
 
 from axisor.domain.trades import OrderType, PositionSide
 from axisor.domain.units import Price
-from axisor.paper.engine import Engine, LiquidatesOn, NewTrade
+from axisor.paper.engine import Engine
 from axisor.paper.events import TradeHappened
 from axisor.paper.market.ladder import ladder
+from axisor.paper.orders import NewTrade
 from axisor.paper.records import Account, PaperTrade
+from axisor.paper.triggers import LiquidatesOn
 
 START = at(62_000)
 CALM = Fraction(0)

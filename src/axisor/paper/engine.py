@@ -8,28 +8,16 @@ import copy
 import itertools
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 from uuid import uuid4
 
 from axisor.domain.adjustments import MarginState, after_add_margin, after_cash_in, after_funding
-from axisor.domain.contract import (
-    MAX_PRICE,
-    MIN_PRICE,
-    check_leverage,
-    check_price,
-    check_quantity,
-    clamp_price,
-    fee_rate,
-)
+from axisor.domain.contract import check_price, clamp_price, fee_rate
 from axisor.domain.errors import AmountOutOfRange, InsufficientMargin
-from axisor.domain.fees import fee_reserve_sats, trading_fee_sats
+from axisor.domain.fees import trading_fee_sats
 from axisor.domain.funding import funding_fee_sats
-from axisor.domain.liquidation import collateral_sats_at_leverage, isolated_liquidation_price
-from axisor.domain.margin import initial_margin_sats, quantity_usd_for_margin
 from axisor.domain.pnl import pnl_sats
 from axisor.domain.tpsl import (
     check_new_stop_loss,
@@ -52,9 +40,11 @@ from axisor.paper.errors import (
     WrongState,
 )
 from axisor.paper.events import DepositHappened, EngineEvent, TradeEventKind, TradeHappened
-from axisor.paper.levels import LevelKind, Levels
+from axisor.paper.levels import LevelKind
+from axisor.paper.orders import NewTrade, check_shape, quantity_usd_at, terms_at
 from axisor.paper.records import Account, ApiKey, Book, CloseKind, FundingFeeRow, PaperTrade
 from axisor.paper.scopes import ALL_SCOPES
+from axisor.paper.triggers import LiquidatesOn, Triggers
 
 MAX_LIVE_TRADES: Final = 100
 _EVENT_OF_CLOSE: Final = {
@@ -63,29 +53,6 @@ _EVENT_OF_CLOSE: Final = {
     CloseKind.TAKE_PROFIT: TradeEventKind.TAKE_PROFIT,
     CloseKind.LIQUIDATION: TradeEventKind.LIQUIDATION,
 }
-
-
-class LiquidatesOn(StrEnum):
-    """Which price liquidates; the sources about the real exchange name both."""
-
-    LAST = "last"  # the last price alone
-    QUOTE = "quote"  # also the bid (long) or ask (short) for the trade's size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTrade:
-    """A request to open a trade; exactly one of quantity and margin is given, a price only for a limit order."""
-
-    side: PositionSide
-    order_type: OrderType
-    leverage: Fraction
-    quantity_usd: int | None = None
-    margin_sats: int | None = None
-    price: Price | None = None
-    stop_loss_price: Price | None = None
-    trailing_distance: Decimal | None = None
-    take_profit_price: Price | None = None
-    client_id: str | None = None
 
 
 class Engine:
@@ -103,18 +70,12 @@ class Engine:
         self._clock = clock
         self._last = last_price
         self._ladder = tuple(ladder)
-        self._liquidates_on = liquidates_on
         self._max_live_trades = max_live_trades
         self._accounts: dict[str, Account] = {}
         self._keys: dict[str, tuple[Account, ApiKey]] = {}
         self._trades: dict[str, PaperTrade] = {}
         self._running: dict[str, PaperTrade] = {}
-        self._falling = Levels(is_falling=True)
-        self._rising = Levels(is_falling=False)
-        # With QUOTE a trade's liquidation waits for the quote of its own size, so each size bucket has its levels.
-        buckets = len(self._ladder) if liquidates_on is LiquidatesOn.QUOTE else 0
-        self._quoted_falling = tuple(Levels(is_falling=True) for _ in range(buckets))
-        self._quoted_rising = tuple(Levels(is_falling=False) for _ in range(buckets))
+        self._triggers = Triggers(liquidates_on=liquidates_on, bucket_count=len(self._ladder))
         self._events: list[EngineEvent] = []
         self._dirty: set[str] = set()
         self.books = Books()
@@ -226,36 +187,11 @@ class Engine:
 
     def open_trade(self, account: Account, order: NewTrade) -> PaperTrade:
         """Return the new trade: running when a market order, resting when a limit order."""
-        if (order.quantity_usd is None) == (order.margin_sats is None):
-            raise InvalidRequest("quantity", "and margin: exactly one of them must be set")
-        check_leverage(order.leverage)
+        check_shape(order)
         self._check_room(account, order.client_id)
-        price = self._order_price(order)
-        quantity_usd, margin_sats = _size(order, price)
-        check_quantity(quantity_usd)
-        liquidation_price = isolated_liquidation_price(
-            side=order.side,
-            quantity_usd=quantity_usd,
-            price=price,
-            collateral_sats=collateral_sats_at_leverage(
-                quantity_usd=quantity_usd, price=price, leverage=order.leverage
-            ),
-        )
-        if order.stop_loss_price is not None:
-            check_new_stop_loss(
-                side=order.side,
-                stop_price=order.stop_loss_price,
-                liquidation_price=liquidation_price,
-                entry_price=price,
-            )
-        if order.take_profit_price is not None:
-            check_new_take_profit(side=order.side, take_profit_price=order.take_profit_price, entry_price=price)
-        if order.trailing_distance is not None:
-            check_trailing_distance(order.trailing_distance)
-        reserve_sats = fee_reserve_sats(
-            quantity_usd=quantity_usd, entry_price=price, initial_liquidation_price=liquidation_price
-        ).total_sats
-        if account.balance_sats < margin_sats + reserve_sats:
+        price = self._entry_price(order)
+        terms = terms_at(order, price)
+        if account.balance_sats < terms.blocked_sats:
             raise InsufficientBalance
         trade = PaperTrade(
             trade_id=str(uuid4()),
@@ -263,14 +199,14 @@ class Engine:
             side=order.side,
             order_type=order.order_type,
             status=TradeStatus.OPEN,
-            quantity_usd=quantity_usd,
-            margin_sats=margin_sats,
+            quantity_usd=terms.quantity_usd,
+            margin_sats=terms.margin_sats,
             leverage=order.leverage,
             price=price,
-            liquidation_price=liquidation_price,
+            liquidation_price=terms.liquidation_price,
             entry_price=price,
-            entry_margin_sats=margin_sats,
-            maintenance_margin_sats=reserve_sats,
+            entry_margin_sats=terms.margin_sats,
+            maintenance_margin_sats=terms.reserve_sats,
             created_at_ms=self._now_ms(),
             stop_loss_price=order.stop_loss_price,
             take_profit_price=order.take_profit_price,
@@ -505,8 +441,9 @@ class Engine:
         dirty, self._dirty = self._dirty, set()
         return dirty
 
-    def mark_dirty(self, account_ids: set[str]) -> None:
-        """Put accounts back among the changed: they could not be saved."""
+    def put_back(self, events: list[EngineEvent], account_ids: set[str]) -> None:
+        """Take back what was collected: it could not be saved, so it must not be announced yet."""
+        self._events = events + self._events
         self._dirty |= account_ids
 
     def discrepancies(self) -> list[str]:
@@ -553,20 +490,13 @@ class Engine:
         if client_id is not None and any(trade.client_id == client_id for trade in account.live.values()):
             raise LimitExceeded("clientId is already in use")
 
-    def _order_price(self, order: NewTrade) -> Price:
-        if order.order_type is OrderType.LIMIT:
-            if order.price is None:
-                raise InvalidRequest("price", "is required when type is limit")
-            check_price(order.price)
-            return order.price
+    def _entry_price(self, order: NewTrade) -> Price:
         if order.price is not None:
-            raise InvalidRequest("price", "must not be set when type is market")
-        is_buy = order.side is PositionSide.LONG
-        if order.quantity_usd is not None:
-            return self._quote(order.quantity_usd, is_buy=is_buy)
+            return order.price
         # The quote depends on the size, and the size of an order given by its margin on the quote: the size at the
         # best quote decides which level fills it.
-        quantity_usd, _ = _size(order, self._quote(1, is_buy=is_buy))
+        is_buy = order.side is PositionSide.LONG
+        quantity_usd = quantity_usd_at(order, self._quote(1, is_buy=is_buy))
         return self._quote(quantity_usd, is_buy=is_buy)
 
     def _bucket(self, quantity_usd: int) -> int:
@@ -640,7 +570,7 @@ class Engine:
         del account.live[trade.trade_id]
         del self._trades[trade.trade_id]
         self._running.pop(trade.trade_id, None)
-        self._disarm(trade)
+        self._triggers.disarm(trade)
         self._touch(account)
 
     def _close(self, trade: PaperTrade, *, exit_price: Price, kind: CloseKind) -> None:
@@ -723,52 +653,14 @@ class Engine:
 
     # Triggers
 
-    def _disarm(self, trade: PaperTrade) -> None:
-        for levels in (self._falling, self._rising, *self._quoted_falling, *self._quoted_rising):
-            for kind in LevelKind:
-                levels.drop(trade.trade_id, kind)
-
     def _arm(self, trade: PaperTrade) -> None:
-        """Put the levels of the trade as it stands now."""
-        self._disarm(trade)
-        if trade.status is TradeStatus.OPEN:
-            levels = self._falling if trade.touched_from_above else self._rising
-            levels.put(trade.trade_id, LevelKind.FILL, trade.price)
-            return
-        is_long = trade.side is PositionSide.LONG
-        losing, winning = (self._falling, self._rising) if is_long else (self._rising, self._falling)
-        if trade.liquidation_price < MAX_PRICE:
-            losing.put(trade.trade_id, LevelKind.LIQUIDATION, trade.liquidation_price)
-            if self._liquidates_on is LiquidatesOn.QUOTE:
-                quoted = self._quoted_falling if is_long else self._quoted_rising
-                bucket = self._bucket(trade.quantity_usd)
-                quoted[bucket].put(trade.trade_id, LevelKind.LIQUIDATION, trade.liquidation_price)
-        if trade.stop_loss_price is not None:
-            losing.put(trade.trade_id, LevelKind.STOP_LOSS, trade.stop_loss_price)
-        if trade.take_profit_price is not None:
-            winning.put(trade.trade_id, LevelKind.TAKE_PROFIT, trade.take_profit_price)
-        if trade.trailing_reference is not None:
-            step = 1 if is_long else -1
-            winning.put(trade.trade_id, LevelKind.RATCHET, clamp_price(trade.trailing_reference + step))
+        self._triggers.arm(trade, bucket=self._bucket(trade.quantity_usd))
 
     def _fire(self) -> None:
         """Act on every level that the present prices have reached, until none is left."""
-        while True:
-            due = self._falling.next_due(self._last) or self._rising.next_due(self._last) or self._next_quoted()
-            if due is None:
-                return
+        while (due := self._triggers.next_due(self._last, self._ladder)) is not None:
             trade_id, kind = due
             self._reach(self._trades[trade_id], kind)
-
-    def _next_quoted(self) -> tuple[str, LevelKind] | None:
-        if self._liquidates_on is LiquidatesOn.LAST:
-            return None
-        for level, falling, rising in zip(self._ladder, self._quoted_falling, self._quoted_rising, strict=True):
-            if level.bid_price is not None and (due := falling.next_due(level.bid_price)) is not None:
-                return due
-            if level.ask_price is not None and (due := rising.next_due(level.ask_price)) is not None:
-                return due
-        return None
 
     def _reach(self, trade: PaperTrade, kind: LevelKind) -> None:
         account = self._accounts[trade.account_id]
@@ -791,19 +683,6 @@ class Engine:
                 self._close(trade, exit_price=trade.liquidation_price, kind=CloseKind.LIQUIDATION)
 
 
-def _size(order: NewTrade, price: Price) -> tuple[int, int]:
-    """Return quantity and margin of an order at a price; the one that was asked for is kept as asked."""
-    if order.quantity_usd is not None:
-        check_quantity(order.quantity_usd)
-        margin_sats = initial_margin_sats(quantity_usd=order.quantity_usd, price=price, leverage=order.leverage)
-        return order.quantity_usd, margin_sats
-    assert order.margin_sats is not None
-    if order.margin_sats <= 0:
-        raise InvalidRequest("margin", "must be at least 1")
-    quantity_usd = quantity_usd_for_margin(margin_sats=order.margin_sats, price=price, leverage=order.leverage)
-    return quantity_usd, order.margin_sats
-
-
 def _settled_trades(account: Account, settlement_id: str) -> set[str]:
     """Return the trades that already have a fee of this settlement: after a crash it is run again for the others."""
     recent = itertools.takewhile(lambda row: row.settlement_id == settlement_id, reversed(account.funding_fees))
@@ -814,7 +693,7 @@ def _trail(trade: PaperTrade, *, distance: Fraction, reference: Price) -> None:
     """Set a trailing stop at reference × (1 − distance) for a long, × (1 + distance) for a short, nearest tick."""
     trade.trailing_distance = distance
     trade.trailing_reference = reference
-    trade.stop_loss_price = clamp_price(max(MIN_PRICE, round_half_up(reference * (1 - trade.side.sign * distance))))
+    trade.stop_loss_price = clamp_price(round_half_up(reference * (1 - trade.side.sign * distance)))
 
 
 def _forget_stop(trade: PaperTrade) -> None:

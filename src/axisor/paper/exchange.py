@@ -255,7 +255,7 @@ class PaperExchange:
                 try:
                     await self._store.save_accounts(changed)
                 except OSError:
-                    self.engine.mark_dirty(dirty)
+                    self.engine.put_back(events, dirty)
                     raise
             self._announce(events)
 
@@ -264,7 +264,12 @@ class PaperExchange:
         while True:
             await self._commit_wanted.wait()
             self._commit_wanted.clear()
-            await self.commit()
+            try:
+                await self.commit()
+            except OSError as error:
+                # Nothing is announced and no request is answered with success until the disk takes it; the next
+                # price point tries again.
+                log.exception("paper_exchange_cannot_store", reason=error.strerror)
 
     async def run_market(self) -> None:
         """Play the market on the clock, for ever."""
@@ -280,7 +285,10 @@ class PaperExchange:
         """Save the market's position every second, for ever."""
         while self._store is not None:
             await self.clock.sleep(_SAVE_MARKET_EVERY_S)
-            await self.save_market()
+            try:
+                await self.save_market()
+            except OSError as error:
+                log.exception("paper_exchange_cannot_store", reason=error.strerror)
 
     async def save_market(self) -> None:
         """Return once the market's position, settlements and full candles are on disk."""

@@ -13,10 +13,12 @@ from axisor.domain.errors import DomainError
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
 from axisor.domain.units import Price
 from axisor.paper.books import net_flows
-from axisor.paper.engine import Engine, LiquidatesOn, NewTrade
+from axisor.paper.engine import Engine
 from axisor.paper.errors import Refusal
 from axisor.paper.market.ladder import ladder
+from axisor.paper.orders import NewTrade
 from axisor.paper.records import Account, Book, PaperTrade, dump_account, load_account
+from axisor.paper.triggers import LiquidatesOn
 
 START = Price(124_000)
 sides = st.sampled_from(PositionSide)

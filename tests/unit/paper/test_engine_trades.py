@@ -9,7 +9,6 @@ from tests.factories.prices import at
 
 from axisor.domain.errors import AmountOutOfRange, DomainError, LeverageOutOfRange, QuantityOutOfRange
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
-from axisor.paper.engine import NewTrade
 from axisor.paper.errors import (
     InsufficientBalance,
     InvalidRequest,
@@ -19,6 +18,7 @@ from axisor.paper.errors import (
     SameAsPrevious,
     WrongState,
 )
+from axisor.paper.orders import NewTrade
 from axisor.paper.records import CloseKind
 
 

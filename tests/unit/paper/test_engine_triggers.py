@@ -8,9 +8,9 @@ from tests.factories.prices import at
 
 from axisor.domain.trades import PositionSide, TradeStatus
 from axisor.domain.units import Price
-from axisor.paper.engine import LiquidatesOn
 from axisor.paper.levels import LevelKind, Levels
 from axisor.paper.records import CloseKind, PaperTrade
+from axisor.paper.triggers import LiquidatesOn
 
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
 

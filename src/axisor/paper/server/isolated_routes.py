@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
 from axisor.paper import wire
-from axisor.paper.engine import NewTrade
 from axisor.paper.errors import InvalidRequest
+from axisor.paper.orders import NewTrade
 from axisor.paper.records import PaperTrade
 from axisor.paper.scopes import Scope
 from axisor.paper.server.pages import page

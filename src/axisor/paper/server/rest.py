@@ -161,7 +161,11 @@ class RestEndpoint:
         reply = Reply.of(data)
         if admitted.route.is_mutation:
             admitted.entry.applied_at_ms = now_ms(self._exchange.clock)
-            await self._exchange.commit()
+            try:
+                await self._exchange.commit()
+            except OSError as error:
+                log.exception("effect_not_stored", seq=admitted.entry.seq, reason=error.strerror)
+                return Reply.of({"code": "INTERNAL_SERVER_ERROR", "message": "Internal error"}, status=500)
         return reply
 
     def _answer(self, entry: LogEntry, reply: Reply) -> web.Response:
