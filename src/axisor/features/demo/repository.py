@@ -32,6 +32,11 @@ class DemoRun:
     started_at: datetime | None
 
 
+async def lock_person(connection: AsyncConnection) -> None:
+    """Let one transaction at a time look for the demonstration's person and make it."""
+    await connection.execute(text("select pg_advisory_xact_lock(hashtextextended('demo person', 0))"))
+
+
 async def find_newest_run(connection: AsyncConnection, user_id: UserId) -> DemoRun | None:
     """Return a person's newest run, or None before the first."""
     rows = await connection.execute(

@@ -179,6 +179,7 @@ class DemoService:
         """Return the demonstration's person, made at the first call."""
         if self._user_id is None:
             async with self._database.transaction() as connection:
+                await repository.lock_person(connection)
                 user = await people.find_principal(connection, is_demo=True)
                 if user is None:
                     user = User(
