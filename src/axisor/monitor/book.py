@@ -1,6 +1,6 @@
 """What the monitor knows of one trade: facts with their age, its rule, its attempts, its counter."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
@@ -150,6 +150,32 @@ class WatchedTrade:
     def has_changed(self) -> bool:
         """Return whether anything but the floating P&L differs from what is stored."""
         return self.stored is None or replace(self.trade, pnl_sats=0) != replace(self.stored, pnl_sats=0)
+
+
+class AccountBook:
+    """The trades and rules of one exchange account, as far as they are known."""
+
+    def __init__(self, *, is_guarded: bool) -> None:
+        self.is_guarded = is_guarded
+        self.trades: dict[TradeId, WatchedTrade] = {}
+        self._default_rule: GuardRule | None = None
+        self._trade_rules: dict[TradeId, GuardRule] = {}
+
+    def take_rules(self, default: GuardRule | None, by_trade: dict[TradeId, GuardRule]) -> None:
+        """Take the rules as they are stored now."""
+        self._default_rule, self._trade_rules = default, by_trade
+        for watched in self.trades.values():
+            watched.rule = self.rule_of(watched.trade_id)
+            watched.hold_reason = None
+
+    def rule_of(self, trade_id: TradeId) -> GuardRule | None:
+        """Return the rule of a trade, its own before the account's; None where nothing is guarded."""
+        return self._trade_rules.get(trade_id, self._default_rule) if self.is_guarded else None
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Yield every attempt that still matters."""
+        for watched in self.trades.values():
+            yield from watched.attempts.values()
 
 
 def open_tags(attempts: Iterable[Attempt]) -> list[int]:

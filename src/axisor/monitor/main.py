@@ -29,8 +29,9 @@ from axisor.infra.queue.jobs import JobContext
 from axisor.infra.ready import signal_ready
 from axisor.infra.tasks import TaskSet
 from axisor.infra.valkey import Heard, LinkUp, Valkey, connect, listen, nudge
-from axisor.monitor.account import AccountRuntime, WatchTiming
+from axisor.monitor.account import AccountRuntime
 from axisor.monitor.market import MarketState
+from axisor.monitor.reader import WatchTiming
 from axisor.monitor.shard import AccountRow, NetworkWatch, Shard
 from axisor.ports.clock import Clock
 from axisor.ports.job_queue import QueueName

@@ -1,0 +1,234 @@
+"""Deciding: facts to the policy, its deed to the urgency heap, its wake-ups to the index and the timers."""
+
+import asyncio
+import heapq
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from axisor.domain.trades import TradeStatus
+from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
+from axisor.features.execution.urgency import UrgencyHeap
+from axisor.features.margin_guard.policy import (
+    Deed,
+    Facts,
+    Hold,
+    HoldReason,
+    WakeUps,
+    WarnDeed,
+    decide,
+    price_wake_ups,
+    rungs_ready_again,
+)
+from axisor.features.notifications.events import ActivityKind, Severity
+from axisor.monitor.book import AccountBook, WatchedTrade
+from axisor.monitor.chronicle import Chronicle
+from axisor.monitor.guard_index import GuardIndex
+from axisor.monitor.market import MarketState
+from axisor.monitor.scribe import Scribe
+from axisor.monitor.wallet import Wallet
+from axisor.ports.clock import Clock
+
+LEAST_WAKE_S: Final = 0.05
+NO_PRICE_RETRY_S: Final = 0.5
+NO_DEADLINE_S: Final = 86_400.0
+
+
+class Decider:
+    """Asks the policy about the trades of one account, and keeps what makes it worth asking again."""
+
+    def __init__(
+        self,
+        *,
+        exchange_account_id: ExchangeAccountId,
+        book: AccountBook,
+        wallet: Wallet,
+        market: MarketState,
+        index: GuardIndex,
+        scribe: Scribe,
+        chronicle: Chronicle,
+        clock: Clock,
+        allow_second_send: bool,
+    ) -> None:
+        self._account_id = exchange_account_id
+        self._book = book
+        self._wallet = wallet
+        self._market = market
+        self._index = index
+        self._scribe = scribe
+        self._chronicle = chronicle
+        self._clock = clock
+        self._allow_second_send = allow_second_send
+        self._timers: list[tuple[float, TradeId]] = []
+        self._timer_set = asyncio.Event()
+        self.due: UrgencyHeap[TradeId] = UrgencyHeap()
+
+    def forget(self, trade_id: TradeId) -> None:
+        """Take a trade out of everything that could wake it."""
+        self._index.discard((self._account_id, trade_id))
+        self.due.discard(trade_id)
+
+    def forget_triggers(self) -> None:
+        """Take every trade out of the index: this runtime ends."""
+        for trade_id in self._book.trades:
+            self._index.discard((self._account_id, trade_id))
+
+    def push(self, watched: WatchedTrade) -> None:
+        """Let a trade be acted upon, the most urgent first."""
+        self.due.push(watched.trade_id, deadline_s=self._deadline_s(watched))
+
+    async def run_timers(self) -> None:
+        while True:
+            wait_s = max(0.0, self._timers[0][0] - self._clock.boottime_s()) if self._timers else NO_DEADLINE_S
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._timer_set.wait()
+                self._timer_set.clear()
+            except TimeoutError:
+                while self._timers and self._timers[0][0] <= self._clock.boottime_s():
+                    _, trade_id = heapq.heappop(self._timers)
+                    self.evaluate(trade_id)
+
+    def wake_at(self, trade_id: TradeId, boottime_s: float) -> None:
+        heapq.heappush(self._timers, (boottime_s, trade_id))
+        self._timer_set.set()
+
+    def evaluate_all(self) -> None:
+        """Decide again for every trade."""
+        for trade_id in list(self._book.trades):
+            self.evaluate(trade_id)
+
+    def evaluate(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
+        """Decide for one trade from present facts, and set what wakes it next."""
+        watched = self._book.trades.get(trade_id)
+        if watched is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
+            return
+        facts = self.facts(watched)
+        if facts is None:
+            self.wake_at(trade_id, self._clock.boottime_s() + NO_PRICE_RETRY_S)
+            return
+        if tick_at is not None:
+            watched.tick_at = tick_at
+        facts = self._make_ready_again(watched, facts)
+        decision = self.decide(watched, facts)
+        while isinstance(decision, WarnDeed):
+            self._warn(watched, facts, decision)
+            facts = self.facts(watched) or facts
+            decision = self.decide(watched, facts)
+        wake = price_wake_ups(facts, watched.rule)
+        if isinstance(decision, Hold):
+            wake = self._take_hold(watched, facts, decision, wake)
+        else:
+            self.push(watched)
+        bucket = self._market.level_for(watched.trade.quantity_usd)
+        self._index.put((self._account_id, trade_id), wake, bucket=bucket)
+
+    def decide(self, watched: WatchedTrade, facts: Facts) -> Deed | Hold:
+        assert watched.rule is not None
+        rule = watched.rule
+        if not self._allow_second_send and rule.allow_second_send:
+            rule = replace(rule, allow_second_send=False)
+        return decide(facts, rule, now=self._clock.now())
+
+    def facts(self, watched: WatchedTrade) -> Facts | None:
+        """Return what a decision may depend on, or None without a price that may move sats."""
+        boottime_s = self._clock.boottime_s()
+        if not self._market.is_fresh(boottime_s):
+            return None
+        trade = watched.trade
+        price = self._market.trigger_price(trade.side, trade.quantity_usd, boottime_s)
+        if price is None:
+            return None
+        now = self._clock.now()
+        return Facts(
+            trade=trade,
+            trigger_price=price,
+            full_room=watched.full_room,
+            rungs=dict(watched.rungs),
+            pending=watched.pending(),
+            spending=self._wallet.spending(watched.trade_id, self._book.attempts()),
+            own_stop_price=watched.own_stop_price
+            if trade.stop_loss_price not in watched.own_stops
+            else trade.stop_loss_price,
+            is_stop_removed=watched.is_stop_removed,
+            is_stop_pending=watched.is_stop_pending(now),
+            is_close_pending=watched.is_close_pending(now),
+            seconds_to_liquidation=self._market.seconds_to(trade.side, trade.liquidation_price),
+            funding_rate=self._market.funding_rate,
+            funding_at=self._market.funding_at,
+        )
+
+    def _make_ready_again(self, watched: WatchedTrade, facts: Facts) -> Facts:
+        assert watched.rule is not None
+        ready = rungs_ready_again(facts, watched.rule)
+        for rung in ready:
+            state = watched.set_rung(rung, is_armed=True)
+            self._chronicle.put(self._chronicle.rung_write(watched.trade_id, rung, state))
+        return replace(facts, rungs=dict(watched.rungs)) if ready else facts
+
+    def _deadline_s(self, watched: WatchedTrade) -> float:
+        """Return when it is too late, on the boot-time clock: the nearer of stop and liquidation."""
+        trade = watched.trade
+        nearest = trade.liquidation_price if trade.stop_loss_price is None else trade.stop_loss_price
+        left_s = self._market.seconds_to(trade.side, nearest)
+        if left_s is None:
+            price = self._market.last.floor if self._market.last is not None else trade.price
+            # Standing still: the nearer to its end, the sooner, behind everything that moves.
+            left_s = NO_DEADLINE_S + abs(price - nearest)
+        return self._clock.boottime_s() + left_s
+
+    def _take_hold(self, watched: WatchedTrade, facts: Facts, hold: Hold, wake: WakeUps) -> WakeUps:
+        key = f"{hold.reason.value}:{hold.rung}"
+        if key != watched.hold_reason:
+            watched.hold_reason = key
+            self._record_hold(watched, facts, hold)
+        if hold.wake.at is not None:
+            # Never at once: what the wake-up waits for comes from a reading, and a reading needs the loop.
+            seconds = max(LEAST_WAKE_S, (hold.wake.at - self._clock.now()).total_seconds())
+            self.wake_at(watched.trade_id, self._clock.boottime_s() + seconds)
+        if hold.reason in (HoldReason.ROOM, HoldReason.NOT_RUNNING):
+            return wake
+        # A due step is held: look again on the next per mille of price, on a reading, or at the named time.
+        step = max(1, facts.trigger_price // 1000)
+        if facts.trade.side.sign > 0:
+            return WakeUps(at_or_below=Price(facts.trigger_price - step), at_or_above=wake.at_or_above)
+        return WakeUps(at_or_above=Price(facts.trigger_price + step), at_or_below=wake.at_or_below)
+
+    def _warn(self, watched: WatchedTrade, facts: Facts, deed: WarnDeed) -> None:
+        record = self._scribe.decision_record(watched, facts, "warn", deed.rung, {})
+        self._chronicle.store_decision(record)
+        self._chronicle.put(self._chronicle.use_up(watched, deed.rung))
+        self._chronicle.tell(
+            watched,
+            ActivityKind.ROOM_WARNED,
+            Severity.CAUTION,
+            {"price": usd_number(facts.trigger_price), "room_share": float(deed.room_share)},
+            decision_id=record.decision_id,
+        )
+
+    def _record_hold(self, watched: WatchedTrade, facts: Facts, hold: Hold) -> None:
+        """Write why nothing happens, when the reason changes; tell the owner where it matters."""
+        if hold.reason is HoldReason.ROOM:
+            return
+        record = self._scribe.decision_record(watched, facts, "hold", hold.reason.value, {"rung": hold.rung})
+        self._chronicle.store_decision(record)
+        assert watched.rule is not None
+        if hold.reason in (HoldReason.LIMIT_USED, HoldReason.COUNT_USED, HoldReason.DAY_LIMIT_USED):
+            self._chronicle.tell(
+                watched,
+                ActivityKind.LIMIT_USED,
+                Severity.CAUTION,
+                {
+                    "spent_sats": facts.spending.position_spent_sats,
+                    "limit_sats": watched.rule.limits.position_sats,
+                },
+                decision_id=record.decision_id,
+            )
+        elif hold.reason in (HoldReason.NO_BALANCE, HoldReason.BALANCE_UNKNOWN, HoldReason.SPENDING_STOPPED):
+            self._chronicle.tell(
+                watched,
+                ActivityKind.RESCUE_HELD,
+                Severity.DANGER,
+                {"reason": hold.reason.value, "shortfall_sats": hold.shortfall_sats},
+                decision_id=record.decision_id,
+            )

@@ -1,0 +1,310 @@
+"""Readings of the account: when, in which order, and what they say of trades that come, change and go."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from axisor.domain.counter import explain_funding
+from axisor.domain.errors import ExchangeAuthFailed, ExchangeError
+from axisor.domain.room import distance
+from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, TradeStatus
+from axisor.domain.units import ExchangeAccountId, usd_number
+from axisor.features.execution.attempts import AttemptState
+from axisor.features.margin_guard.plan import opening_cost_sats
+from axisor.features.margin_guard.rule import TopUp
+from axisor.features.notifications.events import ActivityKind, Severity
+from axisor.monitor.book import AccountBook, WatchedTrade
+from axisor.monitor.chronicle import Chronicle
+from axisor.monitor.decider import Decider
+from axisor.monitor.market import MarketState
+from axisor.monitor.settler import Settler
+from axisor.monitor.wallet import Wallet
+from axisor.ports.clock import Clock
+from axisor.ports.exchange import ExchangeClient, Lane, Reading
+
+log = structlog.get_logger(__name__)
+
+CHANGED_RECENTLY_S: Final = 60.0
+SETTLE_EVERY_S: Final = 1.0
+FIRST_SETTLE_AFTER_S: Final = 0.1
+MOST_BACK_OFF_S: Final = 10.0
+AUTH_FAILURES: Final = 3
+AUTH_FAILURES_OVER_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchTiming:
+    """How often an account is read, in seconds."""
+
+    near_s: float
+    far_s: float
+
+
+class AccountReader:
+    """Reads one account for ever, often where it is in danger or in doubt."""
+
+    def __init__(
+        self,
+        *,
+        exchange_account_id: ExchangeAccountId,
+        client: ExchangeClient,
+        book: AccountBook,
+        wallet: Wallet,
+        settler: Settler,
+        decider: Decider,
+        chronicle: Chronicle,
+        market: MarketState,
+        clock: Clock,
+        timing: WatchTiming,
+    ) -> None:
+        self._account_id = exchange_account_id
+        self._client = client
+        self._book = book
+        self._wallet = wallet
+        self._settler = settler
+        self._decider = decider
+        self._chronicle = chronicle
+        self._market = market
+        self._clock = clock
+        self._timing = timing
+        self._read_now = asyncio.Event()
+        self._auth_failures: list[float] = []
+        self.read_boottime_s: float | None = None
+
+    def read_soon(self) -> None:
+        """Read now, or as soon as the reading under way is done."""
+        self._read_now.set()
+
+    def note_auth_failure(self) -> None:
+        """Take note that the exchange refused the key."""
+        self._auth_failures.append(self._clock.boottime_s())
+
+    @property
+    def is_key_refused(self) -> bool:
+        """Return whether the key failed three times over a minute, the clock being right."""
+        boottime_s = self._clock.boottime_s()
+        recent = [at_s for at_s in self._auth_failures if boottime_s - at_s < 10 * AUTH_FAILURES_OVER_S]
+        return len(recent) >= AUTH_FAILURES and recent[-1] - recent[0] >= AUTH_FAILURES_OVER_S
+
+    async def run(self) -> None:
+        """Read for ever."""
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(self._read_interval_s(failures)):
+                    await self._read_now.wait()
+            except TimeoutError:
+                pass
+            self._read_now.clear()
+            try:
+                await self.read()
+                failures = 0
+                self._auth_failures.clear()
+            except ExchangeAuthFailed as error:
+                failures += 1
+                self.note_auth_failure()
+                log.warning("account_reading_refused", account=self._account_id, error=error.message)
+                await self.try_sync_clock()
+            except ExchangeError as error:
+                failures += 1
+                log.warning("account_reading_failed", account=self._account_id, error=error.message)
+
+    async def try_sync_clock(self) -> None:
+        """Measure the exchange's clock anew, if it answers."""
+        try:
+            await self._client.sync_clock()
+        except ExchangeError as error:
+            log.warning("clock_sync_failed", error=error.message)
+
+    def _read_interval_s(self, failures: int) -> float:
+        if failures:
+            return min(MOST_BACK_OFF_S, 0.25 * (1 << min(failures, 10)))
+        now = self._clock.now()
+        unsettled = [attempt for watched in self._book.trades.values() for attempt in watched.open_attempts()]
+        unknown = [attempt for attempt in unsettled if attempt.state is AttemptState.UNKNOWN]
+        if unknown:
+            quiet_s = min((attempt.quiet_until - now).total_seconds() for attempt in unknown)
+            return max(FIRST_SETTLE_AFTER_S, min(SETTLE_EVERY_S, quiet_s + 0.01))
+        return self._timing.near_s if self._is_near() else self._timing.far_s
+
+    def _is_near(self) -> bool:
+        """Return whether any trade is inside twice its trigger distance, or changed within a minute."""
+        boottime_s = self._clock.boottime_s()
+        for watched in self._book.trades.values():
+            if watched.trade.status is not TradeStatus.RUNNING:
+                continue
+            if boottime_s - watched.changed_boottime_s < CHANGED_RECENTLY_S:
+                return True
+            price = self._market.trigger_price(watched.trade.side, watched.trade.quantity_usd, boottime_s)
+            if price is None:
+                return True
+            room = distance(side=watched.trade.side, price=price, liquidation_price=watched.trade.liquidation_price)
+            rung = None if watched.rule is None else watched.rule.rung(TopUp)
+            mark = watched.full_room if rung is None else rung.room_share * watched.full_room
+            if room <= 2 * mark:
+                return True
+        return False
+
+    async def read(self) -> None:
+        """Read balance and trades, settle what they prove, and decide again.
+
+        Raises:
+            ExchangeError: the exchange did not answer, or refused.
+        """
+        is_settling = any(watched.open_attempts() for watched in self._book.trades.values())
+        lane = Lane.PROTECT if is_settling else Lane.ROUTINE
+        account = await self._client.fetch_account(lane=lane)
+        running = await self._client.list_running_trades(lane=lane)
+        self._take_balance(account)
+        seen = set()
+        for trade in running.value:
+            seen.add(trade.trade_id)
+            await self._take_reading(trade, running, lane=lane)
+        for watched in list(self._book.trades.values()):
+            is_gone = (
+                watched.trade_id not in seen
+                and watched.trade.status is TradeStatus.RUNNING
+                and running.requested_boottime_s > watched.requested_boottime_s
+            )
+            if is_gone or watched.trade.status is not TradeStatus.RUNNING:
+                await self._read_closed(watched, lane=lane)
+        self.read_boottime_s = running.requested_boottime_s
+        self._decider.evaluate_all()
+
+    def _take_balance(self, reading: Reading[AccountFacts]) -> None:
+        facts = reading.value
+        news = self._wallet.take_balance(facts.balance_sats, facts.fee_tier, reading.requested_boottime_s)
+        if news is not None:
+            self._chronicle.store_balance(facts.balance_sats, facts.fee_tier, has_changed=news)
+
+    async def _take_reading(self, trade: Trade, reading: Reading[tuple[Trade, ...]], *, lane: Lane) -> None:
+        watched = self._book.trades.get(trade.trade_id)
+        if watched is None:
+            watched = self._adopt(trade, reading.requested_boottime_s, reading.requested_at)
+        elif reading.requested_boottime_s < watched.changed_boottime_s:
+            return  # asked before the latest command or event: out of date
+        elif watched.trade.status in (TradeStatus.CLOSED, TradeStatus.CANCELED):
+            return  # closed is final
+        if watched.explained_funding_sum != trade.sum_funding_fees_sats:
+            await self._explain_funding(watched, trade, lane=lane)
+        self._note_stop(watched, trade)
+        watched.trade = trade
+        watched.requested_boottime_s = reading.requested_boottime_s
+        watched.requested_at = reading.requested_at
+        self._settler.settle(watched, reading.requested_at)
+        self._chronicle.store(watched, "reading")
+
+    def _adopt(self, trade: Trade, requested_boottime_s: float, requested_at: datetime) -> WatchedTrade:
+        """Take a trade that was not known under guard, at once, and tell its owner."""
+        watched = WatchedTrade(trade=trade, requested_boottime_s=requested_boottime_s, requested_at=requested_at)
+        watched.rule = self._book.rule_of(trade.trade_id)
+        watched.changed_boottime_s = requested_boottime_s
+        self._book.trades[trade.trade_id] = watched
+        log.info("trade_seen", account=self._account_id, trade_id=trade.trade_id, label=watched.label)
+        if self._book.is_guarded:
+            self._chronicle.tell(
+                watched,
+                ActivityKind.TRADE_SEEN,
+                Severity.INFO,
+                {
+                    "side": trade.side.value,
+                    "leverage": float(trade.leverage),
+                    "entry_price": usd_number(trade.entry_price or trade.price),
+                    "margin_sats": trade.margin_sats,
+                    "preset": None if watched.rule is None else watched.rule.preset.value,
+                },
+            )
+        return watched
+
+    async def _explain_funding(self, watched: WatchedTrade, trade: Trade, *, lane: Lane) -> None:
+        if trade.sum_funding_fees_sats == 0 and watched.explained_funding_sum is None:
+            watched.explained_funding_sum = 0
+            return
+        fees: Reading[tuple[FundingFee, ...]] = await self._client.list_funding_fees(trade.trade_id, lane=lane)
+        paid_sats = explain_funding(trade, fees.value)
+        if paid_sats is not None:
+            watched.funding_paid_sats = paid_sats
+            watched.explained_funding_sum = trade.sum_funding_fees_sats
+
+    def _note_stop(self, watched: WatchedTrade, trade: Trade) -> None:
+        """Tell our stops from the owner's: a value we never set is theirs, and one that vanished stays away."""
+        stop = trade.stop_loss_price
+        had_ours = watched.trade.stop_loss_price is not None and watched.trade.stop_loss_price in watched.own_stops
+        if stop is None and had_ours and trade.status is TradeStatus.RUNNING:
+            watched.is_stop_removed = True
+        if stop is not None and stop in watched.own_stops:
+            watched.own_stop_price = stop
+            watched.is_stop_removed = False
+
+    async def _read_closed(self, watched: WatchedTrade, *, lane: Lane) -> None:
+        """Find a trade that no longer runs in the list of closed ones; until it is found its end is not known."""
+        closed = await self._client.list_closed_trades(lane=lane, since=watched.trade.created_at)
+        found = next((trade for trade in closed.value.items if trade.trade_id == watched.trade_id), None)
+        if found is None:
+            canceled = await self._client.list_canceled_trades(lane=lane, since=watched.trade.created_at)
+            found = next((trade for trade in canceled.value.items if trade.trade_id == watched.trade_id), None)
+        if found is None:
+            log.warning("trade_not_found", account=self._account_id, trade_id=watched.trade_id)
+            return
+        if watched.explained_funding_sum != found.sum_funding_fees_sats:
+            await self._explain_funding(watched, found, lane=lane)
+        watched.trade = found
+        watched.requested_boottime_s = closed.requested_boottime_s
+        watched.requested_at = closed.requested_at
+        self._settler.settle(watched, closed.requested_at)
+        self.take_end(watched)
+
+    def _drop_if_settled(self, watched: WatchedTrade) -> None:
+        """Forget an ended trade once none of its attempts is in doubt; until then readings go on."""
+        if not watched.open_attempts():
+            self._book.trades.pop(watched.trade_id, None)
+
+    def take_end(self, watched: WatchedTrade) -> None:
+        """Store and tell that a trade ended, and watch it no more once nothing of it is in doubt."""
+        trade = watched.trade
+        self._decider.forget(watched.trade_id)
+        reason = watched.close_reason or _guess_close_reason(trade)
+        watched.close_reason = reason
+        self._chronicle.store(watched, "reading", force=True)
+        self._drop_if_settled(watched)
+        if trade.status is TradeStatus.CANCELED or watched.is_end_told:
+            return
+        watched.is_end_told = True
+        was_liquidated = reason is CloseReason.LIQUIDATION
+        returned_sats = (
+            0 if was_liquidated else max(0, trade.margin_sats + trade.maintenance_margin_sats + trade.pnl_sats)
+        )
+        added = watched.counter_of(trade)
+        cost_sats = opening_cost_sats(trade)
+        self._chronicle.tell(
+            watched,
+            ActivityKind.TRADE_CLOSED,
+            Severity.DANGER if was_liquidated else Severity.CAUTION,
+            {
+                "close_reason": reason.value,
+                "exit_price": None if trade.exit_price is None else usd_number(trade.exit_price),
+                "returned_sats": returned_sats + trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats,
+                "added_sats": added,
+                "result_sats": returned_sats
+                + trade.sum_cash_in_pnl_sats
+                + trade.sum_cash_in_margin_sats
+                - cost_sats
+                - added,
+            },
+        )
+
+
+def _guess_close_reason(trade: Trade) -> CloseReason:
+    """Return why a trade ended where only its figures tell; unknown where they do not."""
+    if trade.exit_price is None:
+        return CloseReason.UNKNOWN
+    if trade.side.sign * (trade.exit_price - trade.liquidation_price) <= 0:
+        return CloseReason.LIQUIDATION
+    if trade.exit_price == trade.stop_loss_price:
+        return CloseReason.STOP_LOSS
+    if trade.exit_price == trade.take_profit_price:
+        return CloseReason.TAKE_PROFIT
+    return CloseReason.UNKNOWN
