@@ -126,6 +126,8 @@ async def test_the_control_interface_needs_its_token_and_finds_by_name() -> None
         await server.control("PUT", "/keys/nobody", {}, expect=404)
         await server.control("POST", "/accounts", {"balance_sats": -1}, expect=400)
         await server.control("POST", "/accounts", {"colour": "red"}, expect=400)
+        await server.control("POST", "/accounts", {"scopes": ["everything"]}, expect=400)
+        await server.control("POST", "/accounts", {"fee_tier": 9}, expect=400)
         await server.control("POST", "/accounts/ann/deposit", {"amount_sats": -1}, expect=400)
         assert [account["username"] for account in await server.control("GET", "/accounts")] == ["ann"]
         listed = await server.control("GET", "/accounts")
