@@ -6,7 +6,6 @@ behavior is not documented, docs/paper-exchange.md states the choice made here.
 
 import copy
 import itertools
-import secrets
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -33,16 +32,16 @@ from axisor.paper.books import Books, discrepancies
 from axisor.paper.clock import Clock, epoch_ms
 from axisor.paper.errors import (
     InsufficientBalance,
-    InvalidRequest,
     LimitExceeded,
     NotYourTrade,
     SameAsPrevious,
     WrongState,
 )
 from axisor.paper.events import DepositHappened, EngineEvent, TradeEventKind, TradeHappened
+from axisor.paper.key_ring import KeyRing, check_scopes
 from axisor.paper.levels import LevelKind
 from axisor.paper.orders import NewTrade, check_shape, quantity_usd_at, terms_at
-from axisor.paper.records import Account, ApiKey, Book, CloseKind, FundingFeeRow, PaperTrade
+from axisor.paper.records import Account, Book, CloseKind, FundingFeeRow, PaperTrade
 from axisor.paper.scopes import ALL_SCOPES
 from axisor.paper.triggers import LiquidatesOn, Triggers
 
@@ -72,13 +71,13 @@ class Engine:
         self._ladder = tuple(ladder)
         self._max_live_trades = max_live_trades
         self._accounts: dict[str, Account] = {}
-        self._keys: dict[str, tuple[Account, ApiKey]] = {}
         self._trades: dict[str, PaperTrade] = {}
         self._running: dict[str, PaperTrade] = {}
         self._triggers = Triggers(liquidates_on=liquidates_on, bucket_count=len(self._ladder))
         self._events: list[EngineEvent] = []
         self._dirty: set[str] = set()
         self.books = Books()
+        self.keys = KeyRing(changed=self._touch)
 
     # Accounts
 
@@ -107,47 +106,18 @@ class Engine:
     ) -> Account:
         """Return a new account with one API key and `balance_sats` deposited."""
         fee_rate(fee_tier)
+        check_scopes(scopes)
         account = Account(account_id=str(uuid4()), username=username, created_at_ms=self._now_ms(), fee_tier=fee_tier)
         self._accounts[account.account_id] = account
-        self.create_key(account, scopes=scopes)
+        self.keys.issue(account, scopes=scopes)
         if balance_sats:
             self.deposit(account, amount_sats=balance_sats)
         return account
 
-    def create_key(self, account: Account, *, scopes: frozenset[str] = ALL_SCOPES) -> ApiKey:
-        """Return a new API key of the account, with these permissions."""
-        if unknown := scopes - ALL_SCOPES:
-            raise InvalidRequest("scopes", f"are unknown: {', '.join(sorted(unknown))}")
-        key = ApiKey(
-            key=f"paper_{secrets.token_urlsafe(12)}",
-            secret=secrets.token_urlsafe(32),
-            passphrase=secrets.token_urlsafe(9),
-            scopes=scopes,
-        )
-        account.keys.append(key)
-        self._keys[key.key] = (account, key)
-        self._touch(account)
-        return key
-
-    def revoke_key(self, key: str) -> None:
-        """Forget an API key: whatever is signed with it from now on is refused."""
-        account, record = self._keys.pop(key)
-        account.keys.remove(record)
-        self._touch(account)
-
-    def set_scopes(self, key: str, *, scopes: frozenset[str]) -> None:
-        """Give an API key other permissions."""
-        if unknown := scopes - ALL_SCOPES:
-            raise InvalidRequest("scopes", f"are unknown: {', '.join(sorted(unknown))}")
-        account, record = self._keys[key]
-        record.scopes = scopes
-        self._touch(account)
-
     def adopt(self, account: Account) -> None:
         """Take over an account read from disk, with its resting and running trades."""
         self._accounts[account.account_id] = account
-        for key in account.keys:
-            self._keys[key.key] = (account, key)
+        self.keys.adopt(account)
         self.books.adopt(account)
         for trade in account.live.values():
             self._trades[trade.trade_id] = trade
@@ -157,9 +127,6 @@ class Engine:
 
     def find_account(self, account_id: str) -> Account | None:
         return self._accounts.get(account_id)
-
-    def find_key(self, key: str) -> tuple[Account, ApiKey] | None:
-        return self._keys.get(key)
 
     def deposit(self, account: Account, *, amount_sats: int) -> str:
         """Return the id of a deposit that raised the free balance by `amount_sats`."""

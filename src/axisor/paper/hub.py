@@ -19,7 +19,8 @@ class Subscriber:
     def __init__(self, *, kept_events: int = KEPT_EVENTS) -> None:
         self.topics: set[str] = set()
         self.account_id: str | None = None
-        self.is_overrun = False
+        self.overrun = asyncio.Event()
+        """Set once the client was too slow for its events: it must be closed."""
         self._kept_events = kept_events
         self._events: deque[str] = deque()
         self._prices: dict[str, str] = {}
@@ -28,7 +29,7 @@ class Subscriber:
     def put_event(self, frame: str) -> None:
         """Queue a frame that must arrive; past the limit the client is given up instead."""
         if len(self._events) >= self._kept_events:
-            self.is_overrun = True
+            self.overrun.set()
         else:
             self._events.append(frame)
         self._wake.set()
@@ -40,7 +41,7 @@ class Subscriber:
 
     async def take(self) -> list[str]:
         """Return what waits, events first; waits itself until there is something."""
-        while not self._events and not self._prices and not self.is_overrun:
+        while not self._events and not self._prices and not self.overrun.is_set():
             self._wake.clear()
             await self._wake.wait()
         frames = [*self._events, *self._prices.values()]

@@ -1,8 +1,11 @@
 """What the server does with requests that are unsigned, stale, too many, or not what they should be."""
 
 import asyncio
+import contextlib
 import json
 import socket
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -123,6 +126,8 @@ async def test_the_control_interface_needs_its_token_and_finds_by_name() -> None
         await server.control("PUT", "/keys/nobody", {}, expect=404)
         await server.control("POST", "/accounts", {"balance_sats": -1}, expect=400)
         await server.control("POST", "/accounts", {"colour": "red"}, expect=400)
+        await server.control("POST", "/accounts", {"scopes": ["everything"]}, expect=400)
+        await server.control("POST", "/accounts", {"fee_tier": 9}, expect=400)
         await server.control("POST", "/accounts/ann/deposit", {"amount_sats": -1}, expect=400)
         assert [account["username"] for account in await server.control("GET", "/accounts")] == ["ann"]
         listed = await server.control("GET", "/accounts")
@@ -265,3 +270,38 @@ async def test_a_taken_port_and_an_unknown_market_are_named() -> None:
             await serve(PaperConfig(port=port), ready=print, stop=asyncio.Event())
     with pytest.raises(ConfigurationError, match="crash"):
         await serve(PaperConfig(scenario="party"), ready=print, stop=asyncio.Event())
+
+
+async def test_a_client_too_slow_for_its_events_is_closed_and_no_one_else_waits() -> None:
+    async with a_paper_server() as server, a_socket(server.addresses) as slow, a_socket(server.addresses) as quick:
+        keys = await server.create_account()
+        await authenticate(slow, keys)
+        await server.control("POST", "/faults", {"kind": "freeze_stream", "seconds": 60, "account": keys.key})
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for number in range(2_100):  # more than can be waiting twice
+                await slow.send(json.dumps({"jsonrpc": "2.0", "id": str(number), "method": "ping"}))
+        assert (await ask(quick, "ping"))["result"] == "pong"
+        async with asyncio.timeout(5):
+            await slow.wait_closed()
+        assert slow.close_code == 1013
+
+
+async def test_a_recorded_market_is_played_with_its_past_and_its_own_funding_times(tmp_path: Path) -> None:
+    tape = tmp_path / "tape.csv"
+    minutes = "".join(f"2018-11-14T15:{minute}:00Z,5600,5610,5590,5605\n" for minute in range(55, 60))
+    tape.write_text(f"time,open,high,low,close\n{minutes}2018-11-14T16:00:00Z,5605,5606,5500,5501\n")
+    start = datetime(2018, 11, 14, 15, 58, tzinfo=UTC)
+    async with a_paper_server(scenario="calm", tape=tape, tape_start=start, speed=240.0) as server:
+        state = await server.control("GET", "/market")
+        assert state["source"] == f"tape tape.csv from {start}"
+
+        async def has_settled() -> bool:
+            _, settlements = await server.call("GET", "/futures/funding-settlements")
+            return len(settlements["data"]) == 1
+
+        await eventually(has_settled)
+        _, candles = await server.call("GET", "/futures/candles")
+        assert candles["data"][-1]["open"] == 5_600
+        replayed = await server.control("POST", "/market/restart", {"start_paused": True})
+        assert replayed["source"] == state["source"]
+        assert replayed["last_price"] == 5_600

@@ -323,9 +323,9 @@ def test_cancel_all_leaves_what_runs(market: PaperMarket) -> None:
 
 def test_unknown_permissions_and_negative_deposits_are_refused(market: PaperMarket) -> None:
     with pytest.raises(Refusal):
-        market.engine.create_key(market.account, scopes=frozenset({"everything"}))
+        market.engine.keys.issue(market.account, scopes=frozenset({"everything"}))
     with pytest.raises(Refusal):
-        market.engine.set_scopes(market.account.keys[0].key, scopes=frozenset({"everything"}))
+        market.engine.keys.set_scopes(market.account.keys[0].key, scopes=frozenset({"everything"}))
     with pytest.raises(AmountOutOfRange):
         market.engine.deposit(market.account, amount_sats=0)
 

@@ -65,7 +65,7 @@ class Authenticator:
         return account, record
 
     def _find(self, key: str, passphrase: str) -> tuple[Account, ApiKey]:
-        found = self._engine.find_key(key)
+        found = self._engine.keys.find(key)
         if found is None:
             raise Unauthorized("Api key does not exist")
         if not hmac.compare_digest(found[1].passphrase.encode(), passphrase.encode()):

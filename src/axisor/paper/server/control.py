@@ -174,17 +174,17 @@ class ControlEndpoint:
     async def _create_key(self, request: web.Request) -> Any:
         account = self._find(request)
         wanted = await _read(request, _Scopes)
-        return _key_view(self._exchange.engine.create_key(account, scopes=_scopes(wanted.scopes)))
+        return _key_view(self._exchange.engine.keys.issue(account, scopes=_scopes(wanted.scopes)))
 
     async def _set_scopes(self, request: web.Request) -> Any:
         wanted = await _read(request, _Scopes)
         key = self._known_key(request)
-        self._exchange.engine.set_scopes(key, scopes=_scopes(wanted.scopes))
+        self._exchange.engine.keys.set_scopes(key, scopes=_scopes(wanted.scopes))
         return {"key": key, "scopes": sorted(_scopes(wanted.scopes))}
 
     async def _revoke_key(self, request: web.Request) -> Any:
         key = self._known_key(request)
-        self._exchange.engine.revoke_key(key)
+        self._exchange.engine.keys.revoke(key)
         await self._stream.close_sockets_of(key)
         return {"key": key, "is_revoked": True}
 
@@ -282,7 +282,7 @@ class ControlEndpoint:
 
     def _known_key(self, request: web.Request) -> str:
         key = request.match_info["key"]
-        if self._exchange.engine.find_key(key) is None:
+        if self._exchange.engine.keys.find(key) is None:
             raise _NotThere("there is no such key")
         return key
 

@@ -128,7 +128,7 @@ class RestEndpoint:
             self._limit(self._public, request.remote or "")
         else:
             key = request.headers.get(KEY_HEADER, "")
-            is_known = self._exchange.engine.find_key(key) is not None
+            is_known = self._exchange.engine.keys.find(key) is not None
             self._limit(*((self._private, key) if is_known else (self._public, request.remote or "")))
             owner, record = self._authenticator.check_request(
                 request.headers,

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 PROTOCOL_VERSION: Final = "1.0.0"
 _MAX_FRAME_BYTES: Final = 64 * 1024
 _WRITE_DEADLINE_S: Final = 30.0
+_CLOSE_DEADLINE_S: Final = 1.0
 _PARSE_ERROR: Final = -32700
 _INVALID_REQUEST: Final = -32600
 _METHOD_NOT_FOUND: Final = -32601
@@ -45,8 +46,9 @@ class _MethodNotFound(Refusal):
 class Session:
     """One socket: what it has subscribed to, who it is, and until when it is frozen."""
 
-    def __init__(self, exchange: PaperExchange, ws: web.WebSocketResponse, *, name: str) -> None:
+    def __init__(self, exchange: PaperExchange, request: web.Request, ws: web.WebSocketResponse, *, name: str) -> None:
         self._exchange = exchange
+        self._request = request
         self.ws = ws
         self.name = name
         self.subscriber = Subscriber()
@@ -73,18 +75,36 @@ class Session:
         """Send what waits until the socket ends; a client too slow for its events is closed."""
         while True:
             frames = await self.subscriber.take()
-            if self.subscriber.is_overrun:
-                await self.ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
+            await self._thaw()
+            if self.subscriber.overrun.is_set():
+                await self._give_up()
                 return
-            while (wait_s := self.frozen_s) > 0:
-                await self._exchange.clock.sleep(wait_s)
             try:
                 async with asyncio.timeout(_WRITE_DEADLINE_S):
                     for frame in frames:
                         await self.ws.send_str(frame)
             except (ConnectionError, TimeoutError):
-                await self.ws.close()
+                await self._give_up()
                 return
+
+    async def _thaw(self) -> None:
+        """Return when the socket is no longer frozen, or when nothing more can be kept for it."""
+        while (wait_s := self.frozen_s) > 0:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self.subscriber.overrun.wait()
+            except TimeoutError:
+                continue
+            return
+
+    async def _give_up(self) -> None:
+        """Close a socket whose other side may not be reading: politely for a moment, then for good."""
+        try:
+            async with asyncio.timeout(_CLOSE_DEADLINE_S):
+                await self.ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
 
 
 class StreamEndpoint:
@@ -102,7 +122,7 @@ class StreamEndpoint:
         """Serve one socket until it ends."""
         ws = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_FRAME_BYTES)
         await ws.prepare(request)
-        session = Session(self._exchange, ws, name=str(next(self._names)))
+        session = Session(self._exchange, request, ws, name=str(next(self._names)))
         self._sessions.add(session)
         self._exchange.hub.join(session.subscriber)
         try:
