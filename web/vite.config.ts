@@ -30,7 +30,7 @@ export default defineConfig(({ mode }) => ({
     host: '127.0.0.1',
     ...(mode === 'fixture'
       ? {}
-      : { proxy: { '/api': { target: process.env['AXISOR_API_URL'] ?? 'http://127.0.0.1:8000', ws: true, changeOrigin: true } } }),
+      : { proxy: { '/api': { target: process.env.AXISOR_API_URL ?? 'http://127.0.0.1:8000', ws: true, changeOrigin: true } } }),
   },
   build: {
     target: 'es2022',

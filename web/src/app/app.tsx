@@ -11,7 +11,7 @@ import { startSession } from '@/features/session/start-session';
 import { useTheme } from '@/lib/theme';
 import { useSession } from '@/stores/session';
 import { router } from './router';
-import { loadDemo, startStream } from './stream';
+import { loadDemo, reportDemo, startStream } from './stream';
 
 const queries = new QueryClient({ defaultOptions: { queries: { retry: 1, refetchOnWindowFocus: false } } });
 
@@ -34,7 +34,7 @@ function Gate(): ReactNode {
   useEffect(() => {
     if (status !== 'signed_in') return undefined;
     // A story that cannot be read leaves the page without its bar; everything else works.
-    if (isDemo) void loadDemo().catch((error: unknown) => console.error('demo_unreadable', error));
+    if (isDemo) loadDemo().catch(reportDemo);
     return startStream();
   }, [status, isDemo]);
   if (status === 'signed_out') return <SignInPage />;

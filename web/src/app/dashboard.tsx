@@ -2,6 +2,7 @@ import { useEffect, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { StatePanel } from '@/components/state-panel';
 import { Button } from '@/components/ui/button';
+import { Skeleton } from '@/components/ui/skeleton';
 import { ToggleGroup } from '@/components/ui/toggle-group';
 import { ActivityList } from '@/features/activity/activity-list';
 import { PhoneMessage } from '@/features/story/phone-message';
@@ -14,6 +15,7 @@ import { useBars } from '@/features/trades/trade-chart';
 import { cn } from '@/lib/cn';
 import { useAccounts } from '@/stores/accounts';
 import { useDemo } from '@/stores/demo';
+import { useSession } from '@/stores/session';
 import { useView } from '@/stores/view';
 import { acceptDemo, loadAccounts, loadActivity, loadCandles } from './stream';
 import { twinOf, useChosen } from './use-chosen';
@@ -29,33 +31,34 @@ export function Dashboard(): ReactNode {
   const showColumn = useView((state) => state.showColumn);
   const isSummaryHidden = useView((state) => state.isSummaryHidden);
   const hideSummary = useView((state) => state.hideSummary);
+  const isDemo = useSession((state) => state.user?.is_demo ?? true);
+  const hasDraft = useView((state) => state.draft !== null);
   const bars = useBars();
   const { run, isPending } = useStoryCommand(acceptDemo);
   const runNo = demo?.run_no;
   useEffect(() => hideSummary(false), [runNo, hideSummary]);
 
-  if (hasFailed) {
-    return (
-      <div className="rounded-lg border border-line bg-card">
-        <StatePanel
-          tone="caution"
-          title={t('dashboard.failed')}
-          detail={t('dashboard.failed_detail')}
-          action={<Button variant="outline" onClick={() => void loadAccounts()}>{t('common.try_again')}</Button>}
-        />
-      </div>
-    );
-  }
   const isPair = twinAccount !== null || account === null;
   const pairs = (trades ?? []).map((guarded) => ({ guarded, unguarded: twinOf(guarded, twinTrades) }));
   const hasSummary = demo?.status === 'ended' && !isSummaryHidden && pairs.length > 0;
   const retryCandles = (): void => void loadCandles();
   return (
-    <div className="grid min-h-0 gap-3 xl:grid-cols-[minmax(0,1fr)_20.5rem]">
+    <div className={cn('grid min-h-0 gap-3', !hasDraft && 'xl:grid-cols-[minmax(0,1fr)_20.5rem]')}>
       <div className="flex min-w-0 flex-col gap-3">
         {demo && <StoryBar demo={demo} lead={lead} leadTwin={leadTwin} run={run} isPending={isPending} />}
+        {!demo && isDemo && <Skeleton className="h-[3.6rem] rounded-lg border border-line bg-card" />}
         {demo && hasSummary && <SummaryCard demo={demo} pairs={pairs} lead={lead} run={run} onHide={() => hideSummary(true)} />}
-        {isPair && (
+        {hasFailed && (
+          <div className="rounded-lg border border-line bg-card">
+            <StatePanel
+              tone="caution"
+              title={t('dashboard.failed')}
+              detail={t('dashboard.failed_detail')}
+              action={<Button variant="outline" onClick={() => void loadAccounts()}>{t('common.try_again')}</Button>}
+            />
+          </div>
+        )}
+        {isPair && !hasFailed && (
           <ToggleGroup
             className="flex lg:hidden"
             label={t('column.which')}
@@ -67,14 +70,16 @@ export function Dashboard(): ReactNode {
             ]}
           />
         )}
-        <div className={cn('grid gap-3', isPair && 'lg:grid-cols-2')}>
+        <div className={cn('grid gap-3', isPair && 'lg:grid-cols-2', hasFailed && 'hidden')}>
           <TradeColumn
             account={account}
             trades={trades}
             receivedAt={receivedAt}
             chosen={chosen}
+            beside={chosenTwin}
             bars={bars}
             isPair={isPair}
+            isGuarded={account?.is_guarded ?? true}
             onChoose={(trade) => choose(trade.trade_id)}
             onRetry={retryCandles}
             className={cn(isPair && column === 'unguarded' && 'hidden lg:flex')}
@@ -85,8 +90,10 @@ export function Dashboard(): ReactNode {
               trades={twinTrades}
               receivedAt={receivedAt}
               chosen={chosenTwin}
+              beside={chosen}
               bars={bars}
               isPair
+              isGuarded={false}
               onChoose={(trade) => {
                 const guarded = pairs.find((pair) => pair.unguarded?.trade_id === trade.trade_id)?.guarded;
                 if (guarded) choose(guarded.trade_id);
@@ -96,14 +103,14 @@ export function Dashboard(): ReactNode {
             />
           )}
         </div>
-        {isPair && <FatesPanel guarded={chosen} unguarded={chosenTwin} />}
+        {isPair && !hasFailed && <FatesPanel guarded={chosen} unguarded={chosenTwin} />}
         <p className="px-1 text-2xs text-faint">
           <a href="https://www.tradingview.com/" target="_blank" rel="noreferrer" className="underline-offset-2 hover:underline">
             {t('chart.attribution')}
           </a>
         </p>
       </div>
-      <aside className="flex min-h-0 flex-col rounded-lg border border-line bg-card xl:sticky xl:top-16 xl:h-[calc(100dvh-4.75rem)]" aria-label={t('nav.activity')}>
+      <aside className={cn('flex min-h-0 flex-col rounded-lg border border-line bg-card xl:sticky xl:top-16 xl:h-[calc(100dvh-4.75rem)]', hasDraft && 'xl:hidden')} aria-label={t('nav.activity')}>
         <h2 className="border-b border-line px-3 py-2.5 text-sm font-semibold">{t('nav.activity')}</h2>
         <div className="scrollbar-thin min-h-0 flex-1 overflow-y-auto max-xl:max-h-96">
           <ActivityList onRetry={() => void loadActivity()} />

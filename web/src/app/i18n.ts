@@ -30,6 +30,7 @@ export async function startI18n(): Promise<void> {
     fallbackLng: 'en',
     resources: { en: { translation: en }, 'pt-BR': { translation: ptBR } },
     interpolation: { escapeValue: false },
+    showSupportNotice: false,
     returnNull: false,
   });
   apply(locale);

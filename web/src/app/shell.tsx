@@ -30,7 +30,7 @@ export function Shell(): ReactNode {
         <TopBar />
         <main
           id="content"
-          className={cn('mx-auto flex w-full max-w-[1720px] flex-1 flex-col gap-3 p-3', hasDraft && 'pb-[56dvh] md:pb-3 xl:pr-3')}
+          className={cn('mx-auto flex w-full max-w-[1720px] flex-1 flex-col gap-3 p-3', hasDraft && 'pb-[56dvh] md:pb-3 xl:pr-[27.25rem]')}
         >
           <WatchBanner />
           <Outlet />

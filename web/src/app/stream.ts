@@ -21,9 +21,11 @@ import { useCandles } from '@/stores/candles';
 import { useConnection } from '@/stores/connection';
 import { useDemo } from '@/stores/demo';
 import { useFates } from '@/stores/fates';
+import { useSession } from '@/stores/session';
 import { useMarket } from '@/stores/market';
 import { useTrades } from '@/stores/trades';
 
+const READ_AGAIN_MS = 5_000;
 const TradesTopic = /^account\.(.+)\.trades$/;
 const AccountTopic = /^account\.([^.]+)$/;
 
@@ -112,6 +114,18 @@ export async function loadDemo(): Promise<void> {
   acceptDemo(await call('/demo', { schema: Demo }));
 }
 
+/** Reads once more what could not be read; reading changes nothing, so it may be repeated. */
+function readWhatFailed(): void {
+  if (useAccounts.getState().failed) void loadAccounts();
+  if (useCandles.getState().status === 'failed') void loadCandles();
+  if (useActivity.getState().status === 'failed') void loadActivity();
+  if (useDemo.getState().demo === null && useSession.getState().user?.is_demo) loadDemo().catch(reportDemo);
+}
+
+export function reportDemo(error: unknown): void {
+  console.error('demo_unreadable', error);
+}
+
 /** Starts the stream and the first reading of everything; returns what stops it. */
 export function startStream(): () => void {
   const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/v1/stream`;
@@ -135,9 +149,11 @@ export function startStream(): () => void {
     if (state.items !== before.items) retopic();
   });
   socket.start();
+  const again = setInterval(readWhatFailed, READ_AGAIN_MS);
   void Promise.all([loadAccounts(), loadCandles(), loadActivity()]);
   return () => {
     unsubscribe();
+    clearInterval(again);
     socket.stop();
   };
 }

@@ -1,4 +1,4 @@
-import { ArrowDown, ArrowUp, Check, ChevronDown } from 'lucide-react';
+import { ArrowDown, ArrowUp, Check, ChevronDown, Wallet } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Account } from '@/api/schema';
@@ -8,7 +8,7 @@ import { Button } from '@/components/ui/button';
 import { DropdownMenu, DropdownMenuContent, DropdownMenuItem, DropdownMenuTrigger } from '@/components/ui/dropdown-menu';
 import { StopSpending } from '@/features/guard/stop-spending';
 import { tradeName } from '@/features/trades/trade-row';
-import { useBeat } from '@/lib/clock';
+import { useBeat, useWallBeat } from '@/lib/clock';
 import { cn } from '@/lib/cn';
 import { formatDuration, formatPrice, formatRatio } from '@/lib/units';
 import { useAccounts } from '@/stores/accounts';
@@ -20,7 +20,7 @@ export function TopBar(): ReactNode {
   const { t } = useTranslation();
   const { account, chosen } = useChosen();
   return (
-    <header className="sticky top-0 z-20 flex h-13 items-center gap-3 border-b border-line bg-card px-3">
+    <header className="sticky top-0 z-20 flex h-13 items-center gap-2 sm:gap-3 border-b border-line bg-card px-3">
       <AccountSwitcher account={account} />
       <NetworkBadge network={account?.network ?? null} />
       <PriceNow />
@@ -41,7 +41,8 @@ function AccountSwitcher({ account }: { account: Account | null }): ReactNode {
     <DropdownMenu>
       <DropdownMenuTrigger asChild>
         <Button variant="ghost" size="sm" className="max-w-40 min-w-0 shrink px-1.5 text-text" aria-label={t('account.switch')}>
-          <span className="truncate">{account?.name ?? t('account.none')}</span>
+          <Wallet className="text-faint sm:hidden" />
+          <span className="hidden truncate sm:inline">{account?.name ?? t('account.none')}</span>
           <ChevronDown className="text-faint" />
         </Button>
       </DropdownMenuTrigger>
@@ -94,10 +95,10 @@ function PriceNow(): ReactNode {
 
 function Funding(): ReactNode {
   const { t } = useTranslation();
-  useBeat();
+  const now = useWallBeat();
   const rate = useMarket((state) => state.price?.funding_rate ?? null);
   const at = useMarket((state) => state.price?.funding_at ?? null);
-  const leftS = at === null ? null : Math.max(0, (Date.parse(at) - Date.now()) / 1000);
+  const leftS = at === null ? null : Math.max(0, (Date.parse(at) - now) / 1000);
   return (
     <p className="hidden text-xs whitespace-nowrap text-muted lg:block">
       {t('top.funding', { rate: formatRatio(rate, 4), left: leftS === null ? '–' : formatDuration(leftS) })}

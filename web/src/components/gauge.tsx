@@ -49,7 +49,7 @@ export function Gauge({
   const hasMoved = previousLiquidation !== null && previousLiquidation !== undefined && previousLiquidation !== liquidation;
   return (
     <figure className={cn('relative select-none', className)} role="img" aria-label={twin}>
-      <div className={cn('relative h-7', isMuted && 'opacity-55')} aria-hidden>
+      <div className={cn('relative h-6.5', isMuted && 'opacity-55')} aria-hidden>
         <div className="absolute inset-x-0 top-1/2 h-1.5 -translate-y-1/2 rounded-sm bg-raised" />
         <Zone from="0%" to={marks.find((mark) => mark.kind === 'stop' && mark.price !== null)?.price} at={at} />
         {needle !== null && !isDead && (

@@ -3,11 +3,7 @@ import type { TFunction } from 'i18next';
 import type { Activity } from '@/api/schema';
 import { UNKNOWN, formatDuration, formatLeverage, formatMilliseconds, formatPrice, formatRatio, formatSats } from './units';
 
-const SATS = /_sats$/;
 const PRICE = /(^|_)price$/;
-const SHARE = /_share$/;
-const MILLISECONDS = /_ms$/;
-const SECONDS = /_s$/;
 
 /** Every field of an entry as text with its unit, for the sentences in the locale files. */
 export function wordsOf(data: Activity['data'], t: TFunction): Record<string, string> {
@@ -19,11 +15,11 @@ export function wordsOf(data: Activity['data'], t: TFunction): Record<string, st
 function word(name: string, value: unknown, t: TFunction): string {
   if (value === null || value === undefined) return UNKNOWN;
   if (typeof value === 'number') {
-    if (SATS.test(name)) return formatSats(value);
+    if (name.endsWith("_sats")) return formatSats(value);
     if (PRICE.test(name)) return formatPrice(value);
-    if (SHARE.test(name)) return formatRatio(value, 0);
-    if (MILLISECONDS.test(name)) return formatMilliseconds(value);
-    if (SECONDS.test(name)) return formatDuration(value);
+    if (name.endsWith("_share")) return formatRatio(value, 0);
+    if (name.endsWith("_ms")) return formatMilliseconds(value);
+    if (name.endsWith("_s")) return formatDuration(value);
     if (name === 'leverage') return formatLeverage(value);
     return value.toString();
   }
@@ -51,10 +47,10 @@ export function activitySentence(activity: Activity, t: TFunction): string {
 /** Some kinds read differently by their data. */
 export function variantOf({ kind, data }: Activity): string {
   if (kind === 'trade_closed') {
-    const reason = data['close_reason'];
+    const reason = data.close_reason;
     return reason === 'liquidation' || reason === 'stop_loss' ? `trade_closed_${reason}` : 'trade_closed';
   }
   if (kind === 'liquidation') return 'trade_closed_liquidation';
-  if (kind === 'rescue_settled') return data['applied'] === true ? 'rescue_settled_applied' : 'rescue_settled_not_applied';
+  if (kind === 'rescue_settled') return data.applied === true ? 'rescue_settled_applied' : 'rescue_settled_not_applied';
   return kind;
 }

@@ -24,6 +24,6 @@ export function RemoveScroll({ children, enabled = true, ref }: RemoveScrollProp
       if (locks === 0) document.documentElement.classList.remove('scroll-locked');
     };
   }, [enabled]);
-  return <Slot.Root ref={ref as Ref<HTMLElement>}>{children}</Slot.Root>;
+  return <Slot.Root ref={ref}>{children}</Slot.Root>;
 }
 RemoveScroll.classNames = { fullWidth: '', zeroRight: '' };

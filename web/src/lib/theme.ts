@@ -31,7 +31,7 @@ export const useTheme = create<ThemeState>((set) => ({
 
 function apply(choice: ThemeChoice, set: (state: Partial<ThemeState>) => void): void {
   const theme = resolve(choice);
-  document.documentElement.dataset['theme'] = theme;
+  document.documentElement.dataset.theme = theme;
   set({ choice, theme });
 }
 

@@ -2,6 +2,8 @@
 
 /** Narrow no-break space: groups of three stay together on one line. */
 export const THIN = '\u202f';
+/** No-break space between a figure and its unit. */
+export const NBSP = '\u00a0';
 const MINUS = '\u2212';
 export const UNKNOWN = '–';
 
@@ -31,7 +33,7 @@ export function formatInteger(value: number, options: { plus?: boolean } = {}): 
 /** "208 000 sat", "−771 000 sat"; unknown is a dash, never 0. */
 export function formatSats(value: number | null | undefined, options: { plus?: boolean } = {}): string {
   if (value === null || value === undefined) return UNKNOWN;
-  return `${formatInteger(value, options)}${THIN}sat`;
+  return `${formatInteger(value, options)}${NBSP}sat`;
 }
 
 /** Sats rounded for a sentence: "about 48 000 sat" style figures, to the nearest thousand above 10 000. */
@@ -53,13 +55,13 @@ export function formatPrice(value: number | null | undefined, options: { half?: 
 /** "60 784.5 USD". */
 export function formatUsd(value: number | null | undefined, options: { half?: boolean } = {}): string {
   if (value === null || value === undefined) return UNKNOWN;
-  return `${formatPrice(value, options)}${THIN}USD`;
+  return `${formatPrice(value, options)}${NBSP}USD`;
 }
 
 /** A share as percent: 0.0385 with 2 digits is "3.85 %"; trailing zeros are dropped. */
 export function formatRatio(value: number | null | undefined, digits = 1): string {
   if (value === null || value === undefined) return UNKNOWN;
-  return `${formatPercentNumber(value, digits)}${THIN}%`;
+  return `${formatPercentNumber(value, digits)}${NBSP}%`;
 }
 
 /** The figure of a percentage without its sign, for "2.1 of 3.85 %". */
@@ -80,21 +82,21 @@ export function formatLeverage(value: number): string {
 /** "9 ms", "1.2 s". */
 export function formatMilliseconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return UNKNOWN;
-  if (value < 1000) return `${Math.round(value)}${THIN}ms`;
-  return `${(value / 1000).toFixed(1).replace('.', decimalMark)}${THIN}s`;
+  if (value < 1000) return `${Math.round(value)}${NBSP}ms`;
+  return `${(value / 1000).toFixed(1).replace('.', decimalMark)}${NBSP}s`;
 }
 
 /** "4 s", "3 min", "2 h", "5 d": whole units, rounded down so that an age is never shown younger by a unit. */
 export function formatDuration(seconds: number): string {
   const s = Math.max(0, Math.floor(seconds));
-  if (s < 60) return `${s}${THIN}s`;
-  if (s < 3600) return `${Math.floor(s / 60)}${THIN}min`;
+  if (s < 60) return `${s}${NBSP}s`;
+  if (s < 3600) return `${Math.floor(s / 60)}${NBSP}min`;
   if (s < 86_400) {
     const minutes = Math.floor((s % 3600) / 60);
-    const hours = `${Math.floor(s / 3600)}${THIN}h`;
-    return minutes > 0 ? `${hours} ${minutes}${THIN}min` : hours;
+    const hours = `${Math.floor(s / 3600)}${NBSP}h`;
+    return minutes > 0 ? `${hours} ${minutes}${NBSP}min` : hours;
   }
-  return `${Math.floor(s / 86_400)}${THIN}d`;
+  return `${Math.floor(s / 86_400)}${NBSP}d`;
 }
 
 /** "02:11:07" in the reader's own time zone. */

@@ -11,6 +11,8 @@ export interface ChartLine {
   label: string;
   /** Earlier levels, oldest first: the level that held until `until`. */
   past?: readonly { price: number; until: string }[];
+  /** The line begins here (it did not hold before). */
+  startsAt?: string | null;
   /** The line ends here (the trade is over). */
   endsAt?: string | null;
   isDraggable?: boolean;
@@ -47,7 +49,7 @@ export function toBars(candles: readonly Candle[]): Bar[] {
   for (const { at, open, high, low, close } of candles) {
     const bar = { time: chartTime(at), open, high, low, close };
     const last = bars.at(-1);
-    if (last && last.time === bar.time) bars[bars.length - 1] = bar;
+    if (last?.time === bar.time) bars[bars.length - 1] = bar;
     else if (!last || last.time < bar.time) bars.push(bar);
   }
   return bars;
@@ -83,16 +85,16 @@ const FARTHEST_LINE = 0.045;
 export function rangeWithLines(
   range: { minValue: number; maxValue: number },
   lines: readonly ChartLine[],
+  alsoShow: readonly number[] = [],
 ): { minValue: number; maxValue: number } {
   let { minValue, maxValue } = range;
   const middle = (range.minValue + range.maxValue) / 2;
   const near = Math.max(FARTHEST_LINE * middle, (range.maxValue - range.minValue) * 1.1);
-  for (const line of lines) {
-    for (const price of [line.price, ...(line.past ?? []).map((each) => each.price)]) {
-      if (Math.abs(price - middle) > near) continue;
-      minValue = Math.min(minValue, price);
-      maxValue = Math.max(maxValue, price);
-    }
+  const prices = lines.flatMap((line) => [line.price, ...(line.past ?? []).map((each) => each.price)]);
+  for (const price of [...prices, ...alsoShow]) {
+    if (Math.abs(price - middle) > near) continue;
+    minValue = Math.min(minValue, price);
+    maxValue = Math.max(maxValue, price);
   }
   return { minValue, maxValue };
 }

@@ -81,7 +81,7 @@ export function fatePicture(options: {
     guardedEnd: place(guarded.at(-1)),
     unguardedEnd: place(lastUnguarded),
     ticks: valueTicks(low, high, y),
-    timeTicks: timeTicks(from, to, x),
+    timeTicks: timeTicks(from, to, x, Math.max(1, Math.floor(width / 90))),
   };
 }
 
@@ -92,9 +92,9 @@ function valueTicks(low: number, high: number, y: (value: number) => number): { 
   return ticks;
 }
 
-function timeTicks(from: number, to: number, x: (at: number) => number): { at: number; x: number }[] {
+function timeTicks(from: number, to: number, x: (at: number) => number, most: number): { at: number; x: number }[] {
   const steps = [5, 10, 15, 30, 60, 300, 600, 1800, 3600, 14_400, 86_400].map((each) => each * 1000);
-  const step = steps.find((each) => (to - from) / each <= 6) ?? 86_400_000;
+  const step = steps.find((each) => (to - from) / each <= most) ?? 86_400_000;
   const ticks = [];
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) ticks.push({ at, x: x(at) });
   return ticks;

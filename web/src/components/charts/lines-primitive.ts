@@ -1,5 +1,5 @@
 /** Draws the lines of a trade on the chart's canvas, in step with every frame of the chart. */
-import type { IChartApi, IPrimitivePaneRenderer, ISeriesApi, ISeriesPrimitive, SeriesAttachedParameter, Time } from 'lightweight-charts';
+import type { IChartApi, IPrimitivePaneRenderer, ISeriesApi, ISeriesPrimitive, SeriesAttachedParameter } from 'lightweight-charts';
 import { barTimeAt, chartTime, type Bar, type ChartLine, type LineKind } from './chart-shape';
 
 export type ChartColors = Record<LineKind | 'text' | 'grid' | 'border' | 'up' | 'down' | 'accent', string>;
@@ -14,9 +14,11 @@ const DASH: Record<LineKind, number[]> = {
 };
 const WIDTH: Record<LineKind, number> = { entry: 1, liquidation: 1.75, warn: 1, top_up: 1.25, stop: 1.25, take_profit: 1 };
 
-export class LinesPrimitive implements ISeriesPrimitive<Time> {
+export class LinesPrimitive implements ISeriesPrimitive {
   lines: readonly ChartLine[] = [];
   bars: readonly Bar[] = [];
+  /** Prices the scale includes though no line of this chart stands there (those of the chart beside it). */
+  alsoShow: readonly number[] = [];
   colors: ChartColors;
   private chart: IChartApi | null = null;
   private series: ISeriesApi<'Candlestick'> | null = null;
@@ -28,8 +30,8 @@ export class LinesPrimitive implements ISeriesPrimitive<Time> {
     this.onDrawn = onDrawn;
   }
 
-  attached(parameter: SeriesAttachedParameter<Time>): void {
-    this.chart = parameter.chart as IChartApi;
+  attached(parameter: SeriesAttachedParameter): void {
+    this.chart = parameter.chart;
     this.series = parameter.series as ISeriesApi<'Candlestick'>;
     this.requestUpdate = parameter.requestUpdate;
   }
@@ -59,7 +61,9 @@ export class LinesPrimitive implements ISeriesPrimitive<Time> {
 
   private draw(target: Parameters<IPrimitivePaneRenderer['draw']>[0]): void {
     target.useMediaCoordinateSpace(({ context, mediaSize }) => {
-      for (const line of this.lines) this.drawLine(context, line, mediaSize.width);
+      // Liquidation last, so that nothing covers it.
+      const ordered = [...this.lines].sort((a, b) => Number(a.kind === 'liquidation') - Number(b.kind === 'liquidation'));
+      for (const line of ordered) this.drawLine(context, line, mediaSize.width);
     });
   }
 
@@ -72,7 +76,7 @@ export class LinesPrimitive implements ISeriesPrimitive<Time> {
     context.lineWidth = WIDTH[line.kind];
     context.globalAlpha = line.isMuted ? 0.4 : 1;
     context.setLineDash(DASH[line.kind]);
-    let from = 0;
+    let from = line.startsAt ? (this.xAt(line.startsAt) ?? 0) : 0;
     for (const level of line.past ?? []) {
       const until = this.xAt(level.until);
       const pastY = series.priceToCoordinate(level.price);

@@ -49,7 +49,7 @@ export class PriceChartIsland {
       layout: { attributionLogo: false, fontFamily: 'Inter Variable, sans-serif', fontSize: 11 },
       leftPriceScale: { visible: options.hasScale, borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
       rightPriceScale: { visible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: true, rightOffset: 4, barSpacing: 3.4, minBarSpacing: 0.4 },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: true, rightOffset: 3, barSpacing: 3.2, minBarSpacing: 0.4 },
       crosshair: { mode: CrosshairMode.Magnet },
       handleScroll: { vertTouchDrag: false, mouseWheel: false },
       handleScale: { mouseWheel: false, axisPressedMouseMove: { time: true, price: false } },
@@ -64,7 +64,7 @@ export class PriceChartIsland {
       autoscaleInfoProvider: (original: () => { priceRange: { minValue: number; maxValue: number } | null } | null) => {
         const info = original();
         if (!info?.priceRange) return info;
-        return { ...info, priceRange: rangeWithLines(info.priceRange, this.primitive.lines) };
+        return { ...info, priceRange: rangeWithLines(info.priceRange, this.primitive.lines, this.primitive.alsoShow) };
       },
     });
     this.primitive = new LinesPrimitive(options.colors, () => this.scheduleLayout());
@@ -97,8 +97,9 @@ export class PriceChartIsland {
     else if (change === 'tail') for (const bar of bars.slice(Math.max(0, known - 1))) this.series.update(bar);
   }
 
-  setLines(lines: readonly ChartLine[]): void {
+  setLines(lines: readonly ChartLine[], alsoShow: readonly number[]): void {
     this.primitive.lines = lines;
+    this.primitive.alsoShow = alsoShow;
     this.primitive.refresh();
     // A new line may widen the scale, which is computed anew only when the series' options are applied.
     this.series.applyOptions({});

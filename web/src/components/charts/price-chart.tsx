@@ -50,6 +50,7 @@ export function PriceChart({
   bars,
   lines,
   marks,
+  alsoShow,
   group,
   label,
   hasScale = true,
@@ -59,6 +60,8 @@ export function PriceChart({
   bars: readonly Bar[];
   lines: readonly ChartLine[];
   marks: readonly ChartMark[];
+  /** Prices of the chart beside this one, so that both have one scale. */
+  alsoShow: readonly number[];
   group: string;
   /** What the chart shows, for readers who do not see it. */
   label: string;
@@ -82,7 +85,7 @@ export function PriceChart({
   }, [group, hasScale]);
   useEffect(() => island.current?.setColors(readColors()), [theme, group, hasScale]);
   useEffect(() => island.current?.setBars(bars), [bars, group, hasScale]);
-  useEffect(() => island.current?.setLines(lines), [lines, group, hasScale]);
+  useEffect(() => island.current?.setLines(lines, alsoShow), [lines, alsoShow, group, hasScale]);
   useEffect(() => island.current?.setMarks(marks), [marks, group, hasScale]);
 
   return (
@@ -119,7 +122,7 @@ function Labels({
     return stackLabels(wishes, layout.height, 1);
   }, [layout, lines]);
   return (
-    <ul className="relative w-[7.25rem] shrink-0 text-2xs sm:w-32">
+    <ul className="relative mr-1.5 w-[7.75rem] shrink-0 sm:mr-2 text-2xs sm:w-32">
       {places.map((place) => {
         const line = lines.find((each) => each.id === place.id);
         if (!line) return null;
@@ -170,7 +173,7 @@ function LabelBody({
     onDrag({ lineId: line.id, price, phase: 'end' });
   };
   const text = (
-    <span className={cn('flex items-baseline justify-between gap-1 truncate pl-3', LABEL_STYLE[line.kind], line.isMuted && 'opacity-50')}>
+    <span className={cn('flex items-baseline justify-between gap-1 truncate pr-1 pl-3', LABEL_STYLE[line.kind], line.isMuted && 'opacity-50')}>
       <span className="truncate">
         {beyond === 'below' && '↓ '}
         {beyond === 'above' && '↑ '}

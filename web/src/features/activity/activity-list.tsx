@@ -55,8 +55,8 @@ function Entry({ item, extra }: { item: Activity; extra: ReactNode }): ReactNode
   const { t } = useTranslation();
   const openDecision = useView((state) => state.openDecision);
   const { decision_id: decisionId, exchange_account_id: accountId } = item;
-  const sendMs = item.data['tick_to_request_ms'];
-  const proofMs = item.data['tick_to_confirmed_ms'];
+  const sendMs = item.data.tick_to_request_ms;
+  const proofMs = item.data.tick_to_confirmed_ms;
   return (
     <li className="relative flex gap-2.5 border-t border-line px-3 py-2.5 first:border-t-0" data-severity={item.severity}>
       <Dot severity={item.severity} />

@@ -88,7 +88,7 @@ function Body({ decision }: { decision: Decision }): ReactNode {
             [t('decision.code_version'), decision.code_version ?? '–'],
           ]}
         />
-        <p className="mt-2 text-2xs break-all text-faint">{decision.hash === null ? t('decision.not_sealed') : decision.hash}</p>
+        <p className="mt-2 text-2xs break-all text-faint">{decision.hash ?? t('decision.not_sealed')}</p>
         {decision.previous_hash !== null && (
           <p className="mt-1 text-2xs break-all text-faint">
             {t('decision.after')} {decision.previous_hash}

@@ -37,9 +37,9 @@ export function EditableFigure<T>({
           setTyped(null);
         }
       }}
-      style={{ width: `${Math.max(3, value.length) + 1}ch` }}
+      style={{ width: `${Math.max(2, value.length) + 0.4}ch` }}
       className={cn(
-        'mx-0.5 rounded-sm border-b border-dashed bg-transparent px-0.5 text-center font-semibold text-accent-text outline-offset-1 hover:bg-raised',
+        'rounded-sm border-b border-dashed bg-transparent px-0.5 text-center font-semibold text-accent-text outline-offset-1 hover:bg-raised',
         isValid ? 'border-accent' : 'border-caution text-caution',
       )}
     />

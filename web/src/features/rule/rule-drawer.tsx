@@ -25,7 +25,7 @@ export function RuleDrawer(): ReactNode {
   return (
     <Dialog open={draft !== null && trade !== null} modal={false} onOpenChange={(isOpen) => !isOpen && close()}>
       {draft && trade && (
-        <SheetContent overlay={false} onInteractOutside={(event) => event.preventDefault()} className="max-h-[55dvh]">
+        <SheetContent overlay={false} onInteractOutside={(event) => event.preventDefault()} className="z-10 max-md:max-h-[55dvh] max-md:z-40 md:top-13 md:bottom-0">
           <Editor draft={draft} trade={trade} />
         </SheetContent>
       )}

@@ -40,8 +40,8 @@ export function scenesOf(options: {
     const isGuarded = item.exchange_account_id === guarded;
     if (item.kind === 'room_warned' && isGuarded) add('warned', item);
     if (item.kind === 'rescue_confirmed' && item.trade_id === lead?.trade_id) add('rescued', item);
-    if (item.kind === 'trade_closed' && isGuarded && item.data['close_reason'] === 'stop_loss') add('limit_used', item);
-    if (item.kind === 'trade_closed' && item.trade_id === leadTwin?.trade_id && item.data['close_reason'] === 'liquidation') {
+    if (item.kind === 'trade_closed' && isGuarded && item.data.close_reason === 'stop_loss') add('limit_used', item);
+    if (item.kind === 'trade_closed' && item.trade_id === leadTwin?.trade_id && item.data.close_reason === 'liquidation') {
       add('unguarded_dead', item);
     }
   }

@@ -1,4 +1,4 @@
-import { Pause, Play, PlugZap, RotateCcw } from 'lucide-react';
+import { Pause, Play, PlugZap, RotateCcw, Shuffle } from 'lucide-react';
 import { useEffect, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Demo, Trade } from '@/api/schema';
@@ -56,7 +56,7 @@ export function StoryBar({
             { value: '4', label: '4x' },
           ]}
         />
-        <Button variant="outline" size="sm" disabled={isPending} onClick={() => run({ path: 'play-again', body: {} })}>
+        <Button variant="outline" size="sm" disabled={isPending} onClick={() => run({ path: 'play-again', body: {} })} aria-label={t('story.play_again')}>
           <RotateCcw /> <span className="hidden md:inline">{t('story.play_again')}</span>
         </Button>
         <OtherMarket demo={demo} run={run} />
@@ -66,6 +66,7 @@ export function StoryBar({
           disabled={isPending || demo.plug.is_pulled}
           onClick={() => run({ path: 'pull-the-plug', body: { seconds: PLUG_SECONDS } })}
           title={t('story.plug_hint')}
+          aria-label={t('story.plug')}
         >
           <PlugZap />
           <span className="hidden md:inline">
@@ -82,8 +83,9 @@ export function OtherMarket({ demo, run }: { demo: Demo; run: (command: StoryCom
   return (
     <DropdownMenu>
       <DropdownMenuTrigger asChild>
-        <Button variant="outline" size="sm">
-          {t('story.other_market')}
+        <Button variant="outline" size="sm" aria-label={t('story.other_market')}>
+          <Shuffle className="md:hidden" />
+          <span className="hidden md:inline">{t('story.other_market')}</span>
         </Button>
       </DropdownMenuTrigger>
       <DropdownMenuContent className="max-w-80">
@@ -107,19 +109,20 @@ function Caption({ demo, lead, leadTwin }: { demo: Demo; lead: Trade | null; lea
   const { t } = useTranslation();
   const activity = useActivity((state) => state.items);
   const scenes = scenesOf({ demo, activity, lead, leadTwin });
-  const [back, setBack] = useState(0);
   const count = scenes.length;
-  useEffect(() => setBack(0), [count]);
+  // Reading back ends by itself when a new scene begins: the number of scenes then is kept beside the steps.
+  const [reading, setReading] = useState({ back: 0, of: count });
+  const back = reading.of === count ? reading.back : 0;
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       const isTyping = event.target instanceof HTMLElement && event.target.closest('input, [role="slider"], [role="menu"], [role="radiogroup"], [role="group"] [role="radio"]');
       if (isTyping || event.altKey || event.ctrlKey || event.metaKey) return;
-      if (event.key === 'ArrowLeft') setBack((value) => Math.min(count - 1, value + 1));
-      if (event.key === 'ArrowRight') setBack((value) => Math.max(0, value - 1));
+      if (event.key === 'ArrowLeft') setReading({ back: Math.min(count - 1, back + 1), of: count });
+      if (event.key === 'ArrowRight') setReading({ back: Math.max(0, back - 1), of: count });
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
-  }, [count]);
+  }, [count, back]);
   const scene = scenes[Math.max(0, count - 1 - back)];
   return (
     <p className="min-h-10 min-w-60 flex-1 content-center text-[0.9375rem] leading-5" aria-live="polite" data-testid="caption">

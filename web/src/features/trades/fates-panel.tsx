@@ -35,7 +35,7 @@ export function FatesPanel({ guarded, unguarded, className }: { guarded: Trade |
   const deeds = useActivity(
     useShallow((state) => state.items.filter((item) => item.kind === 'rescue_confirmed' && item.trade_id === guarded?.trade_id)),
   );
-  const height = 132;
+  const height = 108;
   const plot = Math.max(0, width - GUTTER_LEFT - (width < 480 ? 118 : 190));
   const picture = useMemo(() => {
     const toPoints = (samples: readonly { at: number; result_sats: number }[]): Point[] =>
@@ -61,7 +61,7 @@ export function FatesPanel({ guarded, unguarded, className }: { guarded: Trade |
           <Gap guarded={guarded} unguarded={unguarded} picture={picture} height={height} />
         </div>
       ) : (
-        <div className="flex h-[152px] items-center gap-4">
+        <div className="flex h-[128px] items-center gap-4">
           <Skeleton className="h-24 flex-1" />
           <Skeleton className="h-12 w-36" />
         </div>

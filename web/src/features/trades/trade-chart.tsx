@@ -30,12 +30,15 @@ function useStable<T>(value: T): T {
 
 export function TradeChart({
   trade,
+  beside,
   bars,
   hasScale,
   onRetry,
   className,
 }: {
   trade: Trade | null;
+  /** The same trade in the other column. */
+  beside: Trade | null;
   bars: readonly Bar[];
   hasScale: boolean;
   onRetry: () => void;
@@ -51,6 +54,7 @@ export function TradeChart({
     trade ? linesOf({ trade, activity, draft: draft ? { preview: draft.preview, topUpPrice: draft.dragPrice } : null, t }) : [],
   );
   const marks: ChartMark[] = useStable(trade ? marksOf(trade, activity, t) : []);
+  const alsoShow: number[] = useStable(beside ? [beside.liquidation_price, ...(beside.stop_loss_price === null ? [] : [beside.stop_loss_price])] : []);
   if (status === 'failed') {
     return (
       <div className={className}>
@@ -77,6 +81,7 @@ export function TradeChart({
       bars={bars}
       lines={lines}
       marks={marks}
+      alsoShow={alsoShow}
       group="story"
       hasScale={hasScale}
       label={t('chart.label', { trade: name })}

@@ -6,6 +6,7 @@ import type { Account, Trade } from '@/api/schema';
 import { Age } from '@/components/age';
 import { StatePanel } from '@/components/state-panel';
 import { Skeleton } from '@/components/ui/skeleton';
+import { useMediaQuery } from '@/lib/media';
 import { cn } from '@/lib/cn';
 import { formatRatio, formatSats, formatSatsAbout } from '@/lib/units';
 import type { Bar } from '@/components/charts/chart-shape';
@@ -17,17 +18,20 @@ export interface TradeColumnProps {
   trades: readonly Trade[] | null;
   receivedAt: number;
   chosen: Trade | null;
+  /** The chosen trade in the other column. */
+  beside: Trade | null;
   bars: readonly Bar[];
   isPair: boolean;
+  isGuarded: boolean;
   onChoose: (trade: Trade) => void;
   onRetry: () => void;
   className?: string;
 }
 
 /** One account's side of the story: the chosen trade large, then every trade as a gauge. */
-export function TradeColumn({ account, trades, receivedAt, chosen, bars, isPair, onChoose, onRetry, className }: TradeColumnProps): ReactNode {
+export function TradeColumn({ account, trades, receivedAt, chosen, beside, bars, isPair, isGuarded, onChoose, onRetry, className }: TradeColumnProps): ReactNode {
   const { t } = useTranslation();
-  const isGuarded = account?.is_guarded ?? true;
+  const isWide = useMediaQuery('(min-width: 640px)');
   const Icon = isGuarded ? Shield : ShieldOff;
   const heading = !isPair ? (account?.name ?? '') : t(isGuarded ? 'column.guarded' : 'column.unguarded');
   return (
@@ -41,7 +45,7 @@ export function TradeColumn({ account, trades, receivedAt, chosen, bars, isPair,
         </span>
       </header>
       <div className="rounded-lg border border-line bg-card">
-        <TradeChart trade={chosen} bars={bars} hasScale onRetry={onRetry} className="h-60 w-full pt-1 lg:h-64" />
+        <TradeChart trade={chosen} beside={beside} bars={bars} hasScale={isWide} onRetry={onRetry} className="h-[12.75rem] w-full pt-1 tall:h-72" />
         <ChosenSentence trade={chosen} />
       </div>
       <Rows trades={trades} chosen={chosen} onChoose={onChoose} />
@@ -55,7 +59,7 @@ function Rows({ trades, chosen, onChoose }: Pick<TradeColumnProps, 'trades' | 'c
     return (
       <ul className="flex flex-col gap-2" aria-label={t('common.loading')}>
         {[0, 1, 2].map((index) => (
-          <li key={index} className="h-[5.4rem] rounded-lg border border-line bg-card px-3 py-2.5">
+          <li key={index} className="h-[4.9rem] rounded-lg border border-line bg-card px-3 py-2.5">
             <div className="flex justify-between">
               <Skeleton className="h-4 w-24" />
               <Skeleton className="h-4 w-28" />
@@ -89,7 +93,7 @@ function ChosenSentence({ trade }: { trade: Trade | null }): ReactNode {
   const text = trade ? sentence(trade, t) : '';
   const name = trade ? tradeName(trade, t(`words.side.${trade.side}`)) : '';
   return (
-    <p className="min-h-12 border-t border-line px-3 py-1.5 text-xs leading-[1.15rem] text-muted">
+    <p className="min-h-[3.1rem] border-t border-line px-3 py-1.5 text-xs leading-[1.15rem] text-muted">
       {trade ? (
         <>
           <span className="font-semibold text-text">{name}.</span> {text}

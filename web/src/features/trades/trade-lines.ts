@@ -52,19 +52,20 @@ export function linesOf(options: {
     lines.push({ id: 'take_profit', kind: 'take_profit', price: trade.take_profit_price, label: t('chart.take_profit') });
   }
   if (!guard) return lines;
+  const lastDeed = deedsOf(trade, activity).at(-1)?.at ?? null;
   const warn = draft?.preview ? draft.preview.warn_price : guard.warn_price;
-  if (warn !== null) lines.push({ id: 'warn', kind: 'warn', price: warn, label: t('chart.warn') });
+  if (warn !== null) lines.push({ id: 'warn', kind: 'warn', price: warn, label: t('chart.warn'), startsAt: lastDeed });
   const topUp = draft?.topUpPrice ?? (draft?.preview ? draft.preview.top_up_price : guard.top_up_price);
-  if (topUp !== null && topUp !== undefined) {
-    const isMuted = guard.is_spending_stopped;
-    lines.push({ id: 'top_up', kind: 'top_up', price: topUp, label: t('chart.top_up'), isDraggable: guard.rule !== null, isMuted });
+  if (topUp !== null) {
+    const isMuted = guard.is_spending_stopped || guard.state === 'unwatched';
+    lines.push({ id: 'top_up', kind: 'top_up', price: topUp, label: t('chart.top_up'), past: past('trigger_price'), isDraggable: guard.rule !== null, isMuted });
   }
   return lines;
 }
 
 export function marksOf(trade: Trade, activity: readonly Activity[], t: TFunction): ChartMark[] {
   const marks: ChartMark[] = deedsOf(trade, activity).flatMap((deed) => {
-    const price = number(deed.data['price']);
+    const price = number(deed.data.price);
     return price === null ? [] : [{ id: deed.activity_id, kind: 'deed' as const, at: deed.at, price, story: activitySentence(deed, t) }];
   });
   if (trade.closed_at !== null && trade.exit_price !== null) {

@@ -36,7 +36,7 @@ export function TradeRow({ trade, isChosen, onChoose }: { trade: Trade; isChosen
     <li
       data-testid={`trade-${trade.trade_id}`}
       className={cn(
-        'relative rounded-lg border bg-card px-3 pt-2 pb-2',
+        'relative rounded-lg border bg-card px-3 pt-1.5 pb-1.5',
         isChosen ? 'border-faint' : 'border-line',
         guard?.state === 'unwatched' && 'border-danger',
       )}
@@ -52,13 +52,13 @@ export function TradeRow({ trade, isChosen, onChoose }: { trade: Trade; isChosen
       <Gauge
         liquidation={trade.liquidation_price}
         entry={trade.entry_price}
-        price={trade.last_price}
+        price={isOver ? trade.exit_price : trade.last_price}
         marks={
           isOver
             ? []
             : [
                 { kind: 'warn', price: guard?.warn_price ?? null },
-                { kind: 'top_up', price: guard && !guard.is_spending_stopped ? guard.top_up_price : null },
+                { kind: 'top_up', price: guard && !guard.is_spending_stopped && guard.state !== 'unwatched' ? guard.top_up_price : null },
                 { kind: 'stop', price: trade.stop_loss_price },
               ]
         }
@@ -66,7 +66,7 @@ export function TradeRow({ trade, isChosen, onChoose }: { trade: Trade; isChosen
         twin={`${name}: ${words}`}
         isDead={isOver && trade.close_reason === 'liquidation'}
         isMuted={isOver}
-        className="my-0.5"
+        className=""
       />
       <p className="flex flex-wrap justify-between gap-x-3 text-xs text-muted">
         <span>{words}</span>

@@ -13,7 +13,10 @@ export class Hub {
   private readonly seq = new Map<string, number>();
   private readonly world: World;
   private timer: ReturnType<typeof setInterval> | null = null;
+  private barsFrom = 0;
   isFrozen = false;
+  /** The story stands still from this second on. */
+  holdAt: number | null = null;
 
   constructor(world: World) {
     this.world = world;
@@ -24,9 +27,11 @@ export class Hub {
     let before = Date.now();
     this.timer = setInterval(() => {
       const now = Date.now();
-      if (!this.isFrozen) this.world.advance((now - before) / 1000);
+      if (!this.isFrozen && (this.holdAt === null || this.world.seconds < this.holdAt)) this.world.advance((now - before) / 1000);
       before = now;
-      for (const topic of ['market.price', 'market.candle.1s', 'guard.status', 'demo', ...this.accountTopics()]) {
+      for (const bar of this.world.candles.filter((each) => Date.parse(each.at) >= this.barsFrom)) this.publish('market.candle.1s', bar);
+      this.barsFrom = Date.parse(this.world.candles.at(-1)?.at ?? '');
+      for (const topic of ['market.price', 'guard.status', 'demo', ...this.accountTopics()]) {
         if (this.faults.has('stale') && topic === 'market.price') continue;
         this.publish(topic, this.data(topic));
       }

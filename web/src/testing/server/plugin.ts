@@ -43,7 +43,7 @@ function install(server: HostServer, policy: boolean): void {
   server.middlewares.use((request, response, next) => {
     if (policy) response.setHeader('Content-Security-Policy', POLICY);
     const url = new URL(request.url ?? '/', 'http://fixture');
-    if (!url.pathname.startsWith('/api/v1/') && !url.pathname.startsWith('/__fixture/')) return next();
+    if (!url.pathname.startsWith('/api/v1/') && !url.pathname.startsWith('/__fixture/')) { next(); return; }
     void bodyOf(request).then((body) => {
       if (hub.faults.has('hang') && url.pathname !== '/api/v1/instance' && url.pathname.startsWith('/api/')) {
         if (!url.pathname.includes('/auth/')) return;
@@ -57,10 +57,10 @@ export function fixtureApi(): Plugin {
   return {
     name: 'fixture-api',
     configureServer(server) {
-      install(server as unknown as HostServer, false);
+      install(server, false);
     },
     configurePreviewServer(server) {
-      install(server as unknown as HostServer, true);
+      install(server, true);
     },
   };
 }

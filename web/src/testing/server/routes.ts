@@ -109,6 +109,7 @@ const routes: readonly [string, RegExp, Handler][] = [
 function control({ world, hub, url }: Question): unknown {
   const to = url.searchParams.get('jump');
   if (to !== null) {
+    world.scenario = url.searchParams.get('scenario') === 'bleed' ? 'bleed' : 'crash';
     world.runNo += 1;
     world.begin(Date.now() - (Number(to) + 2) * 1000);
     const { speed } = world;
@@ -116,6 +117,10 @@ function control({ world, hub, url }: Question): unknown {
     world.advance(Number(to) + 2);
     world.speed = speed;
   }
+  const speed = url.searchParams.get('speed');
+  world.speed = speed === null ? 1 : Number(speed);
+  const hold = url.searchParams.get('hold');
+  hub.holdAt = hold === null ? null : Number(hold);
   hub.isFrozen = url.searchParams.get('freeze') === '1';
   hub.faults.clear();
   for (const fault of url.searchParams.getAll('fault')) hub.faults.add(fault);

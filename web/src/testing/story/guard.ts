@@ -7,8 +7,8 @@ import type { World } from './world';
 export function guardStep(world: World, trade: FixtureTrade): void {
   if (trade.closed) return;
   const price = world.price;
-  if (trade.stop !== null && price <= trade.stop) return close(world, trade, trade.stop, 'stop_loss');
-  if (price <= trade.liquidation) return close(world, trade, trade.liquidation, 'liquidation');
+  if (trade.stop !== null && price <= trade.stop) { close(world, trade, trade.stop, 'stop_loss'); return; }
+  if (price <= trade.liquidation) { close(world, trade, trade.liquidation, 'liquidation'); return; }
   if (!trade.rule || world.unwatchedFor > 0) return;
   const plan = planOf(trade);
   const share = (price - trade.liquidation) / price / trade.fullRoom;
