@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from axisor.api.app import create_app
 from axisor.api.middleware import MAX_BODY_BYTES
@@ -17,10 +18,10 @@ from axisor.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_STOP_DEADLINE_S: Final = 1.0
+_STOP_DEADLINE_S: Final = 1
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the role's owner decides when to stop, and hears when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -36,29 +37,32 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
 
+def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
+    """Return how the api is served: behind a proxy of this machine at most, messages and waits bounded."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=MAX_BODY_BYTES,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_graceful_shutdown=_STOP_DEADLINE_S,
+    )
+
+
 async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     """Serve the API and the web app until `stop` is set; every connection has ended a second later."""
     async with open_services(settings) as services:
-        server = _Server(
-            uvicorn.Config(
-                create_app(services),
-                host=settings.api.host,
-                port=settings.api.port,
-                http="httptools",
-                ws="websockets-sansio",
-                ws_max_size=MAX_BODY_BYTES,
-                ws_ping_interval=20,
-                ws_ping_timeout=20,
-                ws_per_message_deflate=False,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=True,
-                forwarded_allow_ips="127.0.0.1,::1",
-                timeout_graceful_shutdown=int(_STOP_DEADLINE_S),
-            )
-        )
+        server = Server(server_config(create_app(services), host=settings.api.host, port=settings.api.port))
         async with asyncio.TaskGroup() as tasks:
             hub = tasks.create_task(services.hub.run())
             serving = tasks.create_task(server.serve())
@@ -71,7 +75,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     log.info("api_stopped")
 
 
-async def _announce(server: _Server, settings: Settings) -> None:
+async def _announce(server: Server, settings: Settings) -> None:
     """Say that the role is ready once its socket listens."""
     await server.listening.wait()
     log.info("api_listens", host=settings.api.host, port=settings.api.port)

@@ -28,11 +28,11 @@ class RuleBody(Body):
 
     top_up_share: Share | None = None
     refill_share: Share | None = None
-    position_limit_sats: int = Field(ge=0, le=_MOST_SATS)
-    max_count: int | None = Field(default=None, ge=0, le=1000)
+    position_limit_sats: int = Field(strict=True, ge=0, le=_MOST_SATS)
+    max_count: int | None = Field(default=None, strict=True, ge=0, le=1000)
     stop_share: Share | None = None
     warn_share: Share | None = None
-    version: int = Field(ge=0)
+    version: int = Field(strict=True, ge=0)
 
     def change(self) -> RuleChange:
         return RuleChange(

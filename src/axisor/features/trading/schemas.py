@@ -60,7 +60,7 @@ class CloseBody(Body):
 
 
 class AddMarginBody(Body):
-    amount_sats: int = Field(ge=1, le=2_100_000_000_000_000)
+    amount_sats: int = Field(strict=True, ge=1, le=2_100_000_000_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
