@@ -212,6 +212,7 @@ class Supervisor:
 
     async def _becomes_ready(self, role: _Role) -> bool:
         deadline = self._clock.boottime_s() + role.spec.start_deadline_s
+        pulse = _Pulse(role.spec.heartbeat, self._clock)
         said_so = False
         while not role.has_ended() and not role.stopping.is_set():
             if not said_so and role.ready_fd is not None:
@@ -219,33 +220,27 @@ class Supervisor:
                     said_so = os.read(role.ready_fd, 1) == b"1"
             if said_so and (role.spec.is_ready is None or await role.spec.is_ready()):
                 return True
-            if self._clock.boottime_s() > deadline:
-                log.error("role_start_timeout", name=role.spec.name)
-                _signal(role, signal.SIGKILL)
-                await self._reaped(role)
+            if self._clock.boottime_s() > deadline or pulse.has_stopped(must_beat=False):
+                await self._kill(role, why="not ready in time")
                 return False
             await self._pause(role, POLL_S)
         return False
 
     async def _watch(self, role: _Role) -> None:
         """Return when the process has ended, by itself or because its heartbeat stopped or it is to be held."""
-        heartbeat = role.spec.heartbeat
-        looked_at = self._clock.boottime_s()
-        judged_from = looked_at
+        pulse = _Pulse(role.spec.heartbeat, self._clock)
         while not role.has_ended():
-            now = self._clock.boottime_s()
-            if now - looked_at > HEARTBEAT_LIMIT_S / 2:
-                judged_from = now  # we slept ourselves: give the other the chance to wake up too
-            looked_at = now
-            if heartbeat is not None and not role.stopping.is_set():
-                beat = _read_number(heartbeat.file)
-                age_s = now - max(beat if beat is not None else judged_from, judged_from)
-                if age_s > heartbeat.limit_s or heartbeat.hold_file.exists():
-                    log.error("role_killed", name=role.spec.name, heartbeat_age_s=round(age_s, 3))
-                    _signal(role, signal.SIGKILL)
-                    await self._reaped(role)
-                    return
+            if not role.stopping.is_set():
+                if pulse.has_stopped(must_beat=True):
+                    await self._kill(role, why="no heartbeat")
+                elif role.spec.heartbeat is not None and role.spec.heartbeat.hold_file.exists():
+                    await self._kill(role, why="to be held")
             await self._clock.sleep(POLL_S)
+
+    async def _kill(self, role: _Role, *, why: str) -> None:
+        log.error("role_killed", name=role.spec.name, why=why)
+        _signal(role, signal.SIGKILL)
+        await self._reaped(role)
 
     async def _keep_held(self, role: _Role) -> None:
         """Stay here for the seconds that the hold file names."""
@@ -267,9 +262,7 @@ class Supervisor:
         deadline = self._clock.boottime_s() + role.spec.stop_deadline_s
         while not role.has_ended():
             if self._clock.boottime_s() > deadline:
-                log.warning("role_killed_at_stop", name=role.spec.name)
-                _signal(role, signal.SIGKILL)
-                await self._reaped(role)
+                await self._kill(role, why="did not end in time")
                 break
             await self._clock.sleep(POLL_S / 5)
         async with asyncio.timeout(role.spec.stop_deadline_s):
@@ -345,6 +338,28 @@ def write_heartbeat(file: Path, *, boottime_s: float) -> None:
     draft = file.with_name(file.name + ".new")
     draft.write_text(f"{boottime_s:.3f}\n", encoding="ascii")
     draft.replace(file)
+
+
+class _Pulse:
+    """Judges a heartbeat; the time that this process itself did not run is not held against the other."""
+
+    def __init__(self, heartbeat: Heartbeat | None, clock: Clock) -> None:
+        self._heartbeat = heartbeat
+        self._clock = clock
+        self._looked_at = self._judged_from = clock.boottime_s()
+
+    def has_stopped(self, *, must_beat: bool) -> bool:
+        """Return whether the last beat is too old; without `must_beat` a role that never beat yet is given time."""
+        now = self._clock.boottime_s()
+        if self._heartbeat is None:
+            return False
+        if now - self._looked_at > self._heartbeat.limit_s / 2:
+            self._judged_from = now  # we slept ourselves: give the other the chance to wake up too
+        self._looked_at = now
+        beat = _read_number(self._heartbeat.file)
+        if beat is None and not must_beat:
+            return False
+        return now - max(self._judged_from, beat or 0.0) > self._heartbeat.limit_s
 
 
 def _signal(role: _Role, signum: signal.Signals) -> None:
