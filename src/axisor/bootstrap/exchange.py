@@ -49,7 +49,7 @@ def make_venue(
     """
     where, exchange = addresses(settings, network), settings.exchange
     return LnMarketsVenue(
-        rest=ClientConfig(rest_url=where.rest_url, signature_max_age_s=settings.guard.signature_window_s),
+        rest=ClientConfig(rest_url=where.rest_url, signature_max_age_s=settings.guard.signature_window_s / 3),
         stream=StreamConfig(url=where.stream_url),
         clock=clock,
         public_limit=RateLimit(rate_per_s=exchange.public_rate_per_s, burst=1),
