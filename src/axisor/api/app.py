@@ -12,7 +12,8 @@ from axisor.api.activity import ActivityView
 from axisor.api.errors import Problem
 from axisor.api.market import PriceView
 from axisor.api.middleware import BodyLimit, Envelope
-from axisor.api.routes import accounts, guard, history, instance, internal, market, stream
+from axisor.api.routes import accounts, demo, guard, history, instance, internal, market, stream
+from axisor.api.routes.demo import DemoView
 from axisor.api.routes.market import CandleView
 from axisor.api.services import Services
 from axisor.features.accounts import endpoints as session
@@ -20,7 +21,7 @@ from axisor.features.accounts.endpoints import PLAIN_COOKIE
 from axisor.features.trading.schemas import WatchView
 
 API_PREFIX: Final = "/api/v1"
-_STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView)
+_STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, DemoView)
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "model": Problem,
@@ -63,7 +64,7 @@ def describe_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api = APIRouter(prefix=API_PREFIX, responses=_PROBLEMS)
-    for part in (instance, session, accounts, guard, history, market):
+    for part in (instance, session, accounts, guard, history, market, demo):
         api.include_router(part.router)
     api.include_router(stream.router)
 

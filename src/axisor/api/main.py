@@ -12,12 +12,13 @@ from fastapi import FastAPI
 
 from axisor.api.app import create_app
 from axisor.api.middleware import MAX_BODY_BYTES
-from axisor.api.services import open_services
+from axisor.api.services import Services, open_services
 from axisor.infra.ready import signal_ready
 from axisor.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+PAGE_WAIT_S: Final = 90.0
 _STOP_DEADLINE_S: Final = 1
 
 
@@ -62,17 +63,28 @@ def server_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
 async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     """Serve the API and the web app until `stop` is set; every connection has ended a second later."""
     async with open_services(settings) as services:
+        if services.demo is not None:
+            await services.demo.ensure_user()  # whoever asks for a link once this role is ready finds its person
         server = Server(server_config(create_app(services), host=settings.api.host, port=settings.api.port))
         async with asyncio.TaskGroup() as tasks:
-            hub = tasks.create_task(services.hub.run())
+            work = [tasks.create_task(services.hub.run())]
+            if services.demo is not None:
+                work += [tasks.create_task(services.demo.run(stop)), tasks.create_task(_begin_without_page(services))]
             serving = tasks.create_task(server.serve())
-            announcing = tasks.create_task(_announce(server, settings))
+            work.append(tasks.create_task(_announce(server, settings)))
             stopping = tasks.create_task(stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (stopping, announcing, hub):
+            for task in (stopping, *work):
                 task.cancel()
             server.should_exit = True
     log.info("api_stopped")
+
+
+async def _begin_without_page(services: Services) -> None:
+    """Let the demonstration begin when nobody has opened a page: a terminal is enough to follow it."""
+    assert services.demo is not None
+    await services.clock.sleep(PAGE_WAIT_S)
+    await services.demo.page_connected()
 
 
 async def _announce(server: Server, settings: Settings) -> None:

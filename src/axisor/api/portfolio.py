@@ -99,6 +99,7 @@ async def read_portfolio(database: Database, user_id: UserId, *, now: datetime) 
         rows = [
             await _read_rows(connection, account, now=now) for account in await repository.list_accounts(connection)
         ]
+    rows.sort(key=lambda row: not row.account.is_guarded)  # guarded ones first, each group oldest first
     by_account = {row.account.exchange_account_id: row for row in rows}
     return Portfolio(
         accounts={

@@ -5,17 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from axisor.api.hub import Hub
 from axisor.api.static import find_web_app
 from axisor.api.watch import WatchBoard
 from axisor.api.words import Language, language_of
+from axisor.bootstrap.demo import make_demo
+from axisor.domain.errors import ExchangeError
 from axisor.domain.units import UserId
 from axisor.features.accounts.auth import Doorkeeper
 from axisor.features.accounts.limits import LoginThrottle, StreamTickets
 from axisor.features.accounts.passwords import Passwords
 from axisor.features.accounts.service import AccountsService
 from axisor.features.accounts.tokens import AccessTokens
+from axisor.features.demo.service import DemoService
 from axisor.features.margin_guard.service import RulesService
 from axisor.features.trading.service import TradingService
 from axisor.features.trading.spending import SpendingService
@@ -25,6 +31,8 @@ from axisor.infra.valkey import Valkey, connect
 from axisor.ports.clock import Clock
 from axisor.ports.credentials import Network
 from axisor.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ class Services:
     public_url: str
     internal_key: str | None
     web_app: Path
+    demo: DemoService | None
 
 
 def build(
@@ -59,6 +68,7 @@ def build(
     internal_key: str | None,
     web_app: Path,
     language: Language = "en",
+    demo: DemoService | None = None,
 ) -> Services:
     """Return the services of an api process over connections that somebody else owns."""
     tokens = AccessTokens(jwt_secret)
@@ -67,8 +77,14 @@ def build(
     )
     board = WatchBoard(valkey=valkey, clock=clock)
 
-    async def no_demo(_: UserId) -> None:
-        return None
+    async def demo_state(user_id: UserId) -> dict[str, Any] | None:
+        if demo is None or user_id != await demo.ensure_user():
+            return None
+        try:
+            return (await demo.state()).wire()
+        except ExchangeError as error:
+            log.info("demo_state_unknown", reason=error.code)
+            return None
 
     return Services(
         database=database,
@@ -79,13 +95,14 @@ def build(
         spending=SpendingService(database=database, valkey=valkey, clock=clock),
         rules=RulesService(database=database, valkey=valkey, clock=clock),
         board=board,
-        hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=no_demo),
+        hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=demo_state),
         is_demo=is_demo,
         network=Network.PAPER if is_demo else Network.MAINNET,
         language=language,
         public_url=public_url,
         internal_key=internal_key,
         web_app=web_app,
+        demo=demo,
     )
 
 
@@ -94,19 +111,28 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Yield the services that the settings describe, and close their connections at the end."""
     database = Database(make_engine(settings.database.app_url, pool_size=10, application_name="axisor-api"))
     valkey = connect(settings.valkey.url, name="api")
+    clock = SystemClock()
     internal_key = settings.api.internal_key
+    language = language_of(os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG"))
+    demo = None
     try:
+        if settings.demo.enabled:
+            locale = "pt-BR" if language == "pt" else "en"
+            demo = make_demo(settings, database=database, valkey=valkey, clock=clock, locale=locale)
         yield build(
             database=database,
             valkey=valkey,
-            clock=SystemClock(),
+            clock=clock,
             jwt_secret=settings.keys.jwt_key,
             is_demo=settings.demo.enabled,
             public_url=settings.api.url,
             internal_key=None if internal_key is None else internal_key.get_secret_value(),
             web_app=find_web_app(),
-            language=language_of(os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")),
+            language=language,
+            demo=demo,
         )
     finally:
+        if demo is not None:
+            await demo.close()
         await valkey.aclose()
         await database.close()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated
 from uuid import UUID
 
@@ -9,12 +10,15 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
+from axisor.domain.margin import leverage
 from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.accounts.auth import CallerDependency, TraderDependency
-from axisor.features.margin_guard.service import RuleChange
-from axisor.features.margin_guard.views import Preview, preview, rule_view
+from axisor.features.lab.nights import nights_like_2018
+from axisor.features.margin_guard.rule import TopUp
+from axisor.features.margin_guard.service import RuleChange, RulePreview
+from axisor.features.margin_guard.views import Nights, Preview, preview, rule_view
 from axisor.features.trading.spending import Scope
-from axisor.features.trading.views import RuleView
+from axisor.features.trading.views import RuleView, share_number
 from axisor.infra.wire import Body, Instant, answer, instant
 
 router = APIRouter(tags=["guard"])
@@ -139,7 +143,7 @@ async def preview_rule(
     planned = await services.rules.preview(
         body.change(), user_id=caller.user_id, exchange_account_id=exchange_account_id, trade_id=trade_id
     )
-    return answer(preview(planned))
+    return answer(preview(planned.plan, _nights(planned)))
 
 
 @router.post("/guard/stop-spending", response_model=StoppedView, summary="Spend nothing more by rule")
@@ -168,6 +172,34 @@ async def resume_spending(services: ServicesDependency, caller: TraderDependency
             resumed=tuple(_scope(scope) for scope in resumed.scopes),
             still_stopped=tuple(_scope(scope) for scope in resumed.still_stopped),
         )
+    )
+
+
+def _nights(shown: RulePreview) -> Nights | None:
+    """Return what the nearest rule that was simulated did to a hundred nights; None where none is near."""
+    top_up, trade = shown.rule.rung(TopUp), shown.trade
+    if top_up is None or trade.entry_margin_sats is None:
+        return None
+    found = nights_like_2018(
+        leverage=leverage(
+            quantity_usd=trade.quantity_usd, price=trade.entry_price or trade.price, margin_sats=trade.entry_margin_sats
+        ),
+        top_up_share=top_up.room_share,
+        position_limit_share=Fraction(shown.rule.limits.position_sats, trade.entry_margin_sats),
+    )
+    if found is None:
+        return None
+    return Nights(
+        nights=found.nights,
+        leverage=found.leverage,
+        top_up_share=share_number(found.top_up_share),
+        position_limit_share=share_number(found.position_limit_share),
+        died_unguarded=found.died_unguarded,
+        acted=found.acted,
+        saved=found.saved,
+        better_than_liquidation=found.better_than_liquidation,
+        worse_than_liquidation=found.worse_than_liquidation,
+        source=found.source,
     )
 
 

@@ -10,7 +10,6 @@ from redis.exceptions import RedisError
 from starlette.websockets import WebSocketDisconnect
 
 from axisor.api.channels import Client, Close
-from axisor.api.hub import Hub
 from axisor.api.services import Services
 
 log = structlog.get_logger(__name__)
@@ -53,7 +52,7 @@ async def stream(websocket: WebSocket, ticket: str = "") -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_write(websocket, client))
-            tasks.create_task(_read(websocket, client, services.hub))
+            tasks.create_task(_read(websocket, client, services))
     finally:
         services.hub.disconnect(client)
         log.info("stream_closed", user_id=client.user_id)
@@ -75,7 +74,7 @@ async def _write(websocket: WebSocket, client: Client) -> None:
         client.close(Close(FULL, "too slow"))
 
 
-async def _read(websocket: WebSocket, client: Client, hub: Hub) -> None:
+async def _read(websocket: WebSocket, client: Client, services: Services) -> None:
     bad = 0
     try:
         while client.closing is None:
@@ -88,17 +87,19 @@ async def _read(websocket: WebSocket, client: Client, hub: Hub) -> None:
                     return
                 client.say({"op": "error", "code": "malformed", "detail": "see the stream's reference"})
                 continue
-            await _obey(message, client, hub)
+            await _obey(message, client, services)
     except WebSocketDisconnect:
         client.close(Close(1000, "bye"))
 
 
-async def _obey(message: _Message, client: Client, hub: Hub) -> None:
+async def _obey(message: _Message, client: Client, services: Services) -> None:
     match message.op:
         case "subscribe":
-            await hub.subscribe(client, message.topics, message.since)
+            await services.hub.subscribe(client, message.topics, message.since)
+            if services.demo is not None and message.topics:
+                await services.demo.page_connected()
         case "unsubscribe":
-            hub.unsubscribe(client, message.topics)
+            services.hub.unsubscribe(client, message.topics)
         case "ping":
             client.say({"op": "pong"})
 

@@ -66,6 +66,15 @@ class RuleChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RulePreview:
+    """A rule that was not saved, the trade it is for, and what it would do."""
+
+    trade: Trade
+    rule: GuardRule
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
     """A running trade of a guarded account, and the rules that hold for it."""
 
@@ -164,7 +173,7 @@ class RulesService:
 
     async def preview(
         self, change: RuleChange, *, user_id: UserId, exchange_account_id: ExchangeAccountId, trade_id: TradeId
-    ) -> Plan:
+    ) -> RulePreview:
         """Return what a changed rule would do to a running trade; nothing is saved.
 
         Raises:
@@ -178,9 +187,10 @@ class RulesService:
             spent = await trading.read_spent(connection, exchange_account_id, now=now)
         trade = context.position.trade
         spent_sats, count = spent.by_trade.get(trade_id, (0, 0))
-        return plan(
+        rule = edited_rule(change, trade=trade, own=context.own, default=context.default)
+        planned = plan(
             trade,
-            edited_rule(change, trade=trade, own=context.own, default=context.default),
+            rule,
             # The preview shows what the rule would do while it may spend.
             Spending(
                 position_spent_sats=spent_sats,
@@ -192,6 +202,7 @@ class RulesService:
             fee_rate=fee_rate_of(context.account.fee_tier),
             added_sats=added_sats(context.position),
         )
+        return RulePreview(trade=trade, rule=rule, plan=planned)
 
     async def save(
         self,

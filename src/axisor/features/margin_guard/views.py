@@ -17,6 +17,9 @@ class Nights:
 
     nights: int
     leverage: int
+    top_up_share: float
+    position_limit_share: float
+    """What the rule that was simulated may spend, in entry margins."""
     died_unguarded: int
     acted: int
     saved: int
@@ -130,8 +133,8 @@ def guard_state(trade: Trade, facts: GuardFacts, *, quote: Quote | None, is_watc
     return "calm"
 
 
-def preview(plan: Plan) -> Preview:
-    """Return a plan as the editor of a rule shows it."""
+def preview(plan: Plan, nights: Nights | None) -> Preview:
+    """Return a plan as the editor of a rule shows it, with what rules like it did to a hundred nights."""
     first = plan.steps[0] if plan.steps else None
     return Preview(
         warn_price=_usd(plan.warn_price),
@@ -149,7 +152,7 @@ def preview(plan: Plan) -> Preview:
         stop_returns_sats=plan.final_stop_returns_sats if plan.ends_at_stop else None,
         worst_case_sats=plan.worst_case_sats,
         unguarded_worst_case_sats=plan.unguarded_worst_case_sats,
-        nights=None,
+        nights=nights,
     )
 
 
