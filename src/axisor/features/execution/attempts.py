@@ -120,8 +120,8 @@ def next_tag(used: Iterable[int], *, last_tag: int | None) -> int:
 def tagged_amount_sats(*, amount_sats: int, cap_sats: int, tag: int) -> tuple[int, int] | None:
     """Return (amount, tag): the least amount that is not below `amount_sats` and ends in the tag, within the cap.
 
-    Where the cap does not allow that, the greatest amount within the cap that ends in the tag; where even the tag
-    alone exceeds the cap, the cap itself, which then is its own tag. None where nothing may be spent.
+    Where the cap does not allow that, the greatest amount within the cap that ends in the tag. Where the cap itself is
+    below 1,000 sats the amount is its own tag. None where nothing may be spent.
 
     >>> tagged_amount_sats(amount_sats=207_947, cap_sats=400_000, tag=1)
     (208001, 1)
@@ -130,6 +130,9 @@ def tagged_amount_sats(*, amount_sats: int, cap_sats: int, tag: int) -> tuple[in
     """
     if cap_sats <= 0 or amount_sats <= 0:
         return None
+    if cap_sats < TAG_RANGE:
+        whole = min(amount_sats, cap_sats)
+        return whole, whole
     base = amount_sats - amount_sats % TAG_RANGE
     up = base + tag if base + tag >= amount_sats else base + TAG_RANGE + tag
     if up <= cap_sats:

@@ -21,6 +21,8 @@ from axisor.features.margin_guard.rule import Close, GuardRule, Notify, Rung, To
 
 FUNDING_GUARD: Final = Fraction(3, 1000)
 """Before a settlement the stop keeps the announced rate × price + 0.3 % between itself and liquidation."""
+LEAST_TOP_UP_SATS: Final = 1000
+"""What is left of a limit below this is not sent, unless it is all that is wanted: tags leave such remainders."""
 FUNDING_LOOK_AHEAD: Final = timedelta(minutes=10)
 
 
@@ -297,6 +299,8 @@ def _decide_top_up(
     cap_sats = _cap_sats(facts, rule, trade)
     if cap_sats <= 0:  # leverage 1: nothing more can be added, or is needed
         return Hold(reason=HoldReason.REFILL_REACHED, rung=rung.key)
+    if cap_sats < min(wanted_sats, LEAST_TOP_UP_SATS):  # a remainder that moves nothing but costs a call
+        return Hold(reason=HoldReason.LIMIT_USED, rung=rung.key)
     return AddMarginDeed(
         rung=rung.key,
         arming_no=_arming(facts, rung),
