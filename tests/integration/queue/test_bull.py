@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -9,12 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.fixtures.processes import child_environment, free_port
+from tests.fixtures.processes import child_environment, free_port, until
 
 from axisor.domain.errors import AxisorError, ConfigurationError, InfraError, QueueUnavailable
+from axisor.infra.engines import folder
+from axisor.infra.engines.valkey import Valkey
 from axisor.infra.queue.bull import BullConsumer, BullQueues, Schedule
 from axisor.infra.queue.jobs import JobContext, JobDefinition, job
-from axisor.infra.valkey import Valkey
+from axisor.infra.valkey import Valkey as Link
 from axisor.ports.job_queue import Priority, QueueName
 
 CRASHING_WORKER = Path(__file__).parent / "crashing_worker.py"
@@ -97,7 +101,7 @@ JOBS: tuple[JobDefinition, ...] = (note, urgent, evaluate, endless, late, away, 
 
 
 @pytest.fixture(autouse=True)
-async def empty_queues(valkey: Valkey) -> None:
+async def empty_queues(valkey: Link) -> None:
     """What an earlier test left running would be redelivered to a later one."""
     await valkey.flushdb()
 
@@ -263,3 +267,30 @@ async def test_a_job_has_a_slice_and_a_handler_of_keywords() -> None:
     for name, handler in (("nameless", note.handler), ("test.positional", positional)):
         with pytest.raises(ConfigurationError):
             job(name)(handler)
+
+
+async def test_jobs_survive_a_killed_valkey_and_go_on_soon_after_it_is_back(open_folder: Path, diary: Diary) -> None:
+    data_folder = folder.open_folder(open_folder)
+    server = Valkey(data_folder, owner=folder.owner_of(data_folder), password=folder.passwords(data_folder)["valkey"])
+    server.start()
+    queues = BullQueues(server.url())
+    try:
+        async with a_consumer(server.url(), diary):
+            for number in range(20):
+                await note.enqueue(queues, word=f"later {number}", delay_s=2.5)
+            await note.enqueue(queues, word="now")
+            await diary.until(lambda words: words == ["now"], within_s=3)
+            await asyncio.sleep(1.1)  # the append-only file is written each second
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await until(lambda: not server.is_running(), within_s=5)
+            await asyncio.sleep(0.5)
+            server.spawn()
+            await until(server.is_ready, within_s=5)
+            back_at = time.monotonic()
+            await diary.until(lambda words: len(set(words)) == 21, within_s=10)
+    finally:
+        await queues.close()
+        server.stop()
+    assert len(diary.words) == 21
+    assert diary.entries[-1][1] - back_at < 5

@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axisor.domain.errors import Conflict, DomainError, ExchangeAuthFailed, ExchangeError
+from axisor.domain.errors import Conflict, DomainError, ExchangeAuthFailed, ExchangeError, ExchangeUnavailable
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, RuleId, UserId
 from axisor.features.accounts import repository as people
@@ -197,8 +197,10 @@ class DemoService:
     async def state(self) -> DemoState:
         """Return what the demonstration is at.
 
+        While the paper exchange does not answer, the market is as it was last seen.
+
         Raises:
-            ExchangeError: the paper exchange does not answer.
+            ExchangeError: it has not answered yet.
         """
         run, market = await self._newest_run(), await self._fetch_market()
         if run is None or self._order is not None:
@@ -501,8 +503,14 @@ class DemoService:
 
     async def _fetch_market(self) -> PaperMarketState:
         now_s = self._clock.boottime_s()
-        if self._seen is None or now_s - self._seen[0] > MARKET_SEEN_FOR_S:
+        if self._seen is not None and now_s - self._seen[0] <= MARKET_SEEN_FOR_S:
+            return self._seen[1]
+        try:
             self._seen = (now_s, await self._market.fetch_state())
+        except ExchangeUnavailable:
+            if self._seen is None:
+                raise
+            log.warning("demo_market_unread", age_s=round(now_s - self._seen[0], 1))
         return self._seen[1]
 
     async def _changed(self) -> DemoState:

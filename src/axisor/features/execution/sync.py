@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.trades import AccountFacts, Trade
-from axisor.domain.units import ExchangeAccountId
+from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.credentials.repository import find_account, save_balance
 from axisor.features.execution.positions import save_facts
 from axisor.infra import keys
@@ -68,12 +70,32 @@ class AccountSync:
                 fee_tier=read.facts.value.fee_tier,
                 requested_at=read.facts.requested_at,
             )
+            ended = await _ended_ids(connection, exchange_account_id, read)
             for reading in read.trades:
                 for trade in reading.value:
+                    if trade.trade_id in ended:
+                        continue
                     news += await save_facts(
                         connection, exchange_account_id, trade, requested_at=reading.requested_at, source="sync"
                     )
         return news
+
+
+async def _ended_ids(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, read: _Account
+) -> set[TradeId]:
+    """Return which of the trades that were read are stored as ended: nothing about them can be news."""
+    rows = await connection.execute(
+        text(
+            "select position_id from position where exchange_account_id = :account and position_id = any(:ids) "
+            "and status in ('closed', 'canceled')"
+        ),
+        {
+            "account": exchange_account_id,
+            "ids": [trade.trade_id for reading in read.trades for trade in reading.value],
+        },
+    )
+    return {TradeId(str(row.position_id)) for row in rows}
 
 
 async def _read(client: ExchangeClient) -> _Account:

@@ -5,6 +5,7 @@ while none comes, the last one is told each second with its growing age.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ TELL_EVERY_S: Final = 0.1
 TELL_UNCHANGED_EVERY_S: Final = 1.0
 STORE_EVERY_S: Final = 1.0
 STORE_DEADLINE_S: Final = 5.0
+LAST_STORE_DEADLINE_S: Final = 0.5
 TELL_DEADLINE_S: Final = 2.0
 REMEMBER_PRICE_S: Final = 60
 BACKFILL: Final = timedelta(hours=24)
@@ -91,10 +93,15 @@ class MarketRecorder:
 
     async def run(self) -> None:
         """Record for ever; a database or Valkey that is away loses no bar of the last ten seconds."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="market recorder listens")
-            tasks.create_task(self._tell_for_ever(), name="market recorder tells")
-            tasks.create_task(self._store_for_ever(), name="market recorder stores")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="market recorder listens")
+                tasks.create_task(self._tell_for_ever(), name="market recorder tells")
+                tasks.create_task(self._store_for_ever(), name="market recorder stores")
+        finally:
+            with suppress(TimeoutError):  # the last second's bars are worth half a second, and no more
+                async with asyncio.timeout(LAST_STORE_DEADLINE_S):
+                    await self.store()
 
     async def _listen(self) -> None:
         async for event in self._feed.stream():
