@@ -109,13 +109,16 @@ def entry_price_at(last_price: Price) -> Price:
 
 
 def planned_trades(side: PositionSide, entry_price: Price) -> tuple[PlannedTrade, ...]:
-    """Return the three trades of a story: 25x, 50x and 10x, of 400,000, 290,000 and 500,000 sats at 62,000 USD."""
+    """Return the three trades of a story: 25x, 50x and 10x, of about 400,000, 290,000 and 500,000 sats of margin.
+
+    Sizes are for 62,000 USD; at another price they shrink or grow with it, so that the margins stay what they are.
+    """
     return tuple(
         PlannedTrade(
             label=f"{leverage}x {side.value}",
             side=side,
             leverage=leverage,
-            quantity_usd=quantity_usd,
+            quantity_usd=max(1, quantity_usd * entry_price // USUAL_ENTRY),
             entry_price=entry_price,
         )
         for leverage, quantity_usd in _SIZES
