@@ -2,7 +2,6 @@
 
 import pytest
 from sqlalchemy import text
-
 from tests.fixtures.api import ApiHarness
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

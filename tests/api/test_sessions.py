@@ -11,11 +11,11 @@ from argon2 import PasswordHasher
 from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 from sqlalchemy import text
+from tests.fixtures.api import PASSWORD, ApiHarness, Page
 
 from axisor.features.accounts.passwords import Passwords, PasswordTooShort
 from axisor.features.accounts.repository import User
 from axisor.features.accounts.tokens import ACCESS_LIFE
-from tests.fixtures.api import PASSWORD, ApiHarness, Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -151,7 +151,9 @@ async def test_only_hashes_of_links_and_refresh_tokens_are_stored(api: ApiHarnes
     refresh_token = browser.cookies[COOKIE]
     async with api.worker.transaction() as connection:
         rows = (
-            await connection.execute(text("select token_hash from start_link union select token_hash from refresh_session"))
+            await connection.execute(
+                text("select token_hash from start_link union select token_hash from refresh_session")
+            )
         ).scalars()
         stored = [bytes(row) for row in rows]
     for secret in (token, refresh_token):

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import websockets
 from sqlalchemy import text
+from tests.fixtures.api import ApiHarness, Page, Stream
 
 from axisor.api.channels import QUEUE_FRAMES, Client, Delivery
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.margin_guard.rule import Preset
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.features.notifications.service import record
-from tests.fixtures.api import ApiHarness, Page, Stream, a_long
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -205,11 +205,7 @@ async def test_nobody_hears_of_another_persons_account(api: ApiHarness) -> None:
         await an_activity(api, owner)
         await api.a_trade(account, replace(trade, margin_sats=450_000))
         await api.changed(account)
-        heard = []
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.5):
-                while True:
-                    heard.append(json.dumps(await stream.hear()))
+        heard = [json.dumps(message) for message in await stream.hear_all(for_s=1.5)]
         assert not any(account in message or "funding_paid" in message for message in heard)
 
 
@@ -245,11 +241,7 @@ async def test_nonsense_is_answered_and_much_nonsense_ends_the_connection(api: A
         assert (await stream.hear())["code"] == "malformed"
         await stream.say(op="subscribe", topics=["market.price"], extra=1)
         assert (await stream.hear())["code"] == "malformed"
-        with pytest.raises(websockets.ConnectionClosed):
-            for _ in range(30):
-                await stream.socket.send("nonsense")
-                await stream.hear()
-        assert stream.socket.close_code == 1003
+        assert await stream.hear_the_end(saying="nonsense") == 1003
 
 
 async def test_the_end_of_a_session_closes_its_streams_within_five_seconds(api: ApiHarness) -> None:
@@ -262,11 +254,7 @@ async def test_the_end_of_a_session_closes_its_streams_within_five_seconds(api: 
                 text("update refresh_session set revoked_at = now() where user_id = :user"),
                 {"user": page.user.user_id},
             )
-        async with asyncio.timeout(5):
-            with pytest.raises(websockets.ConnectionClosed):
-                while True:
-                    await stream.hear()
-        assert stream.socket.close_code == 4401
+        assert await stream.hear_the_end() == 4401
 
 
 async def test_a_page_that_does_not_read_is_cut_off_rather_than_losing_an_activity(api: ApiHarness) -> None:

@@ -83,7 +83,7 @@ class _Line:
         value = str(self._data.get(name))
         pair = words.get(value)
         if pair is None:
-            return value.replace("_", " ")
+            return "?" if self._data.get(name) is None else value.replace("_", " ")
         return pair[1] if self._language == "pt" else pair[0]
 
     def if_known(self, name: str, text: Callable[[], str]) -> str:
