@@ -1,10 +1,18 @@
 """From an answer to a state: pure. The rows are those of "Outcome over HTTP" in docs/architecture.md."""
 
+from typing import Final
+
 from axisor.domain.commands import AddMargin
 from axisor.domain.counter import added_sats
 from axisor.features.execution.attempts import Attempt, AttemptState
 from axisor.features.execution.settlement import shows_effect
 from axisor.ports.exchange import Answer, AnswerKind
+
+_STATES: Final = {
+    AnswerKind.REFUSED: AttemptState.REFUSED,
+    AnswerKind.NOT_PROCESSED: AttemptState.NOT_PROCESSED,
+    AnswerKind.UNKNOWN: AttemptState.UNKNOWN,
+}
 
 
 def classify(attempt: Attempt, answer: Answer, *, funding_paid_sats: int | None) -> tuple[AttemptState, str]:
@@ -13,21 +21,14 @@ def classify(attempt: Attempt, answer: Answer, *, funding_paid_sats: int | None)
     An accepted answer confirms only what it shows: for add-margin the counter must have grown by at least the
     amount since the signature. Funding that is not explained leaves the outcome unknown, to be settled by reading.
     """
-    match answer.kind:
-        case AnswerKind.REFUSED:
-            return AttemptState.REFUSED, answer.reason
-        case AnswerKind.NOT_PROCESSED:
-            return AttemptState.NOT_PROCESSED, answer.reason
-        case AnswerKind.UNKNOWN:
-            return AttemptState.UNKNOWN, answer.reason
-        case AnswerKind.ACCEPTED:
-            pass
+    if answer.kind is not AnswerKind.ACCEPTED:
+        return _STATES[answer.kind], answer.reason
     if answer.trade is None:
         return AttemptState.UNKNOWN, "accepted_without_trade"
     if not isinstance(attempt.command, AddMargin):
         shown = shows_effect(attempt, answer.trade)
         return (AttemptState.CONFIRMED, answer.reason) if shown else (AttemptState.UNKNOWN, "effect_not_shown")
-    if funding_paid_sats is None or attempt.counter_before_sats is None:
+    if funding_paid_sats is None or attempt.counter_before_sats is None or answer.trade.entry_margin_sats is None:
         return AttemptState.UNKNOWN, "counter_not_known"
     counter_sats = added_sats(answer.trade, funding_paid_from_margin_sats=funding_paid_sats)
     if counter_sats - attempt.counter_before_sats >= attempt.command.amount_sats:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from axisor.domain.commands import AddMargin, CancelOrder, CashIn, CloseTrade, OpenTrade, SetStopLoss, SetTakeProfit
+from axisor.domain.commands import CancelOrder, CloseTrade, SetStopLoss, SetTakeProfit
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.features.execution.attempts import Attempt
 
@@ -54,5 +54,4 @@ def shows_effect(attempt: Attempt, trade: Trade) -> bool:
             return trade.stop_loss_price == price or trade.status is not TradeStatus.RUNNING
         case SetTakeProfit(take_profit_price=price):
             return trade.take_profit_price == price or trade.status is not TradeStatus.RUNNING
-        case AddMargin() | CashIn() | OpenTrade():
-            raise TypeError(f"{attempt.command.name} is not settled by the state of a trade")
+    raise TypeError(f"{attempt.command.name} is not settled by the state of a trade")

@@ -113,7 +113,8 @@ def load_minutes(path: Path) -> Minutes:
     last_close = table[row_of_minute, 4]
 
     def column(index: int) -> Floats:
-        return np.where(is_present, table[row_of_minute, index], last_close)
+        values: Floats = np.where(is_present, table[row_of_minute, index], last_close)
+        return values
 
     return Minutes(
         open=column(1),

@@ -10,7 +10,7 @@ from fractions import Fraction
 from axisor.domain.equity import closing_value_sats
 from axisor.domain.liquidation import isolated_liquidation_price
 from axisor.domain.margin import margin_for_liquidation_sats
-from axisor.domain.room import liquidation_price_for_distance
+from axisor.domain.room import distance, liquidation_price_for_distance
 from axisor.domain.trades import Trade
 from axisor.domain.units import Price
 from axisor.features.margin_guard.policy import (
@@ -120,9 +120,11 @@ def plan(trade: Trade, rule: GuardRule | None, spending: Spending, *, fee_rate: 
 
 def _walk(trade: Trade, rule: GuardRule, spending: Spending, full: Fraction) -> tuple[tuple[PlannedStep, ...], Trade]:
     """Return the top-ups in order, and the trade as it stands after the last."""
-    rung = rule.rung(TopUp)
+    rung, cut = rule.rung(TopUp), rule.rung(Close)
     if rung is None or not isinstance(rung.action, TopUp) or spending.is_stopped:
         return (), trade
+    if cut is not None and cut.room_share > rung.room_share:
+        return (), trade  # the trade is closed before the mark is reached
     steps: list[PlannedStep] = []
     spent_sats, count = spending.position_spent_sats, spending.position_count
     day_spent_sats, balance_sats = spending.account_day_spent_sats, spending.balance_sats or 0
@@ -154,6 +156,9 @@ def _walk(trade: Trade, rule: GuardRule, spending: Spending, full: Fraction) -> 
             balance_sats - sats,
             count + 1,
         )
+        room = distance(side=trade.side, price=price, liquidation_price=trade.liquidation_price)
+        if room < (rung.room_share + rule.rearm_share) * full:
+            break  # the step is not ready again before the price turns
     return tuple(steps), trade
 
 

@@ -188,16 +188,13 @@ def decide(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
     held: Hold | None = None
     due = [rung for rung in rule.rungs if _is_due(rung, facts)]
     for rung in reversed(due):  # a gap through several steps: the deepest first
-        match rung.action:
-            case Close():
-                return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
-            case TopUp(refill_share=share):
-                answer = _decide_top_up(facts, rule, rung, share, room_share, now=now)
-                if isinstance(answer, AddMarginDeed):
-                    return answer
-                held = held or answer
-            case Notify():
-                pass
+        if isinstance(rung.action, Close):
+            return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
+        if isinstance(rung.action, TopUp):
+            answer = _decide_top_up(facts, rule, rung, rung.action.refill_share, room_share, now=now)
+            if isinstance(answer, AddMarginDeed):
+                return answer
+            held = held or answer
     if (stop := _decide_stop(facts, rule, now=now)) is not None:
         return stop
     for rung in due:
@@ -257,7 +254,8 @@ def _arming(facts: Facts, rung: Rung) -> int:
 
 def _may_not_wait(facts: Facts, until: datetime, *, now: datetime) -> bool:
     """Return whether liquidation, at the present speed, comes before `until`."""
-    return facts.seconds_to_liquidation is not None and now + timedelta(seconds=facts.seconds_to_liquidation) < until
+    # Seconds are compared, not instants: at a crawl, liquidation lies beyond the last date there is.
+    return facts.seconds_to_liquidation is not None and facts.seconds_to_liquidation < (until - now).total_seconds()
 
 
 def _decide_top_up(

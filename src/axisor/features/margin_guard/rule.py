@@ -88,6 +88,8 @@ class GuardRule:
         shares = [rung.room_share for rung in self.rungs]
         if shares != sorted(shares, reverse=True) or len(set(shares)) != len(shares):
             raise InvalidRule("steps must lie at different shares of room, far ones first", field="rungs")
+        if len({rung.key for rung in self.rungs}) != len(self.rungs):
+            raise InvalidRule("every step has a name of its own", field="rungs")
         for rung in self.rungs:
             if not 0 < rung.room_share < 1:
                 raise InvalidRule("a step lies between 0 % and 100 % of room", field=rung.key)
@@ -211,13 +213,9 @@ def share_from_number(number: Decimal) -> Fraction:
 
 
 def _dump_action(action: RungAction) -> dict[str, Any]:
-    match action:
-        case Notify():
-            return {"kind": "notify"}
-        case TopUp(refill_share=share):
-            return {"kind": "top_up", "refill_share": str(share)}
-        case Close():
-            return {"kind": "close"}
+    if isinstance(action, TopUp):
+        return {"kind": "top_up", "refill_share": str(action.refill_share)}
+    return {"kind": "close" if isinstance(action, Close) else "notify"}
 
 
 def _load_action(body: dict[str, Any]) -> RungAction:

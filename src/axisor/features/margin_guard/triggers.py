@@ -7,12 +7,11 @@ re-key are O(1). The index only says "look": what to do is decided from exact fa
 """
 
 from collections.abc import Hashable, Iterator
-from typing import Final, TypeVar
+from typing import Final
 
 from axisor.domain.units import Price
 
 WORD_BITS: Final = 64
-K = TypeVar("K", bound=Hashable)
 
 
 class _Levels[K: Hashable]:

@@ -101,6 +101,7 @@ class _Night:
         self._top_ups = 0
         self._liquidated = False
         self._stop_fill: Price | None = None
+        self._known: tuple[Price, Price, Price] | None = None
 
     def settle_funding(self, price: Price) -> None:
         fee = funding_fee_sats(side=self._trade.side, quantity_usd=QUANTITY_USD, fixing_price=price, rate=FUNDING)
@@ -119,15 +120,14 @@ class _Night:
             self._liquidated = True
         elif self._rule is not None and self._is_reached(self._stop(), price):
             self._stop_out(price)
-        elif self._rule is not None and self._top_up(price):
+        elif self._rule is not None and self._is_reached(self._mark(), price) and self._top_up(price):
             return self.jump(price)
         return self._has_ended
 
     def slide(self, price: Price) -> bool:
         if self._rule is not None:
-            mark = mark_price(self._trade, share=self._rule.rungs[0].room_share, full=self._full)
-            while self._is_reached(mark, price) and self._top_up(mark):
-                mark = mark_price(self._trade, share=self._rule.rungs[0].room_share, full=self._full)
+            while self._is_reached(self._mark(), price) and self._top_up(self._mark()):
+                pass
             if self._is_reached(self._stop(), price):
                 self._stop_out(self._stop())
         elif self._is_reached(self._trade.liquidation_price, price):
@@ -155,9 +155,22 @@ class _Night:
         return is_at_or_beyond(self._trade.side, price, mark)
 
     def _stop(self) -> Price:
-        assert self._rule is not None
-        assert self._rule.stop_share is not None
-        return desired_stop_price(self._trade, stop_share=self._rule.stop_share, full=self._full)
+        return self._layers()[0]
+
+    def _mark(self) -> Price:
+        return self._layers()[1]
+
+    def _layers(self) -> tuple[Price, Price]:
+        """Return the stop and the mark that belong to the present liquidation price."""
+        if self._known is None or self._known[0] != self._trade.liquidation_price:
+            assert self._rule is not None
+            assert self._rule.stop_share is not None
+            self._known = (
+                self._trade.liquidation_price,
+                desired_stop_price(self._trade, stop_share=self._rule.stop_share, full=self._full),
+                mark_price(self._trade, share=self._rule.rungs[0].room_share, full=self._full),
+            )
+        return self._known[1:]
 
     def _stop_out(self, price: Price) -> None:
         self._stop_fill = Price(round(price * (1 - self._trade.side.sign * SLIPPAGE)))
