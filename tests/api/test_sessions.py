@@ -151,7 +151,9 @@ async def test_only_hashes_of_links_and_refresh_tokens_are_stored(api: ApiHarnes
     refresh_token = browser.cookies[COOKIE]
     async with api.worker.transaction() as connection:
         rows = (
-            await connection.execute(text("select token_hash from start_link union select token_hash from refresh_session"))
+            await connection.execute(
+                text("select token_hash from start_link union select token_hash from refresh_session")
+            )
         ).scalars()
         stored = [bytes(row) for row in rows]
     for secret in (token, refresh_token):

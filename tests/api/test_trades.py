@@ -166,9 +166,7 @@ async def test_the_same_key_makes_one_request_however_often_it_is_sent(api: ApiH
     path, header = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/add-margin", key()
 
     async with asyncio.TaskGroup() as tasks:
-        sent = [
-            tasks.create_task(page.post(path, {"amount_sats": 10_000}, headers=header)) for _ in range(10)
-        ]
+        sent = [tasks.create_task(page.post(path, {"amount_sats": 10_000}, headers=header)) for _ in range(10)]
     answers = [task.result() for task in sent]
     assert {answer.status_code for answer in answers} == {200}
     (request_id,) = {answer.json()["request_id"] for answer in answers}
@@ -369,9 +367,7 @@ async def test_a_stop_waits_for_the_attempt_that_is_being_written(api: ApiHarnes
     account = await api.an_account(page.user)
     async with asyncio.TaskGroup() as tasks:
         async with api.worker.transaction() as connection:
-            await connection.execute(
-                text("insert into guard_fence values (:account, 7)"), {"account": account}
-            )
+            await connection.execute(text("insert into guard_fence values (:account, 7)"), {"account": account})
             stopping = tasks.create_task(page.post("/api/v1/guard/stop-spending", {"exchange_account_id": account}))
             done, _ = await asyncio.wait({stopping}, timeout=0.3)
             assert not done
@@ -444,7 +440,13 @@ async def test_candles_are_served_in_the_order_of_time(api: ApiHarness) -> None:
             )
     answer = (await page.get("/api/v1/candles", params={"interval": "1m", "limit": 3})).json()
     assert [item["at"][11:16] for item in answer["items"]] == ["12:02", "12:03", "12:04"]
-    assert answer["items"][0] | {"at": ""} == {"at": "", "open": 62_000, "high": 62_005, "low": 61_995, "close": 62_002.5}
+    assert answer["items"][0] | {"at": ""} == {
+        "at": "",
+        "open": 62_000,
+        "high": 62_005,
+        "low": 61_995,
+        "close": 62_002.5,
+    }
     earlier = (await page.get("/api/v1/candles", params={"limit": 3, "before": answer["next_before"]})).json()
     assert [item["at"][11:16] for item in earlier["items"]] == ["12:00", "12:01"]
     assert earlier["next_before"] is None
