@@ -133,7 +133,9 @@ class _Up:
                 note.text = f"{names}, data in {self._place.data_dir}"
             asyncio.run(self._serve(servers, taken=choice.taken))
         finally:
-            for server in reversed(servers):
+            for server in servers:
+                server.ask_to_stop()
+            for server in servers:
                 server.stop()
         if self._stop_began is not None:
             took_s = time.monotonic() - self._stop_began
