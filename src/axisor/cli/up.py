@@ -44,6 +44,7 @@ _RECONNECT_S: Final = 0.5
 _RECONNECT_MOST_S: Final = 5.0
 _DEMO_DEADLINE_S: Final = 20.0
 _SIGNS_IN: Final = "#start="
+_DATABASE_VARIABLES: Final = tuple(f"AXISOR_DATABASE{role}_URL" for role in ("", "_OWNER", "_GUARD", "_WORKER"))
 _STOP_ORDER: Final = (("monitor",), ("worker", "scheduler", "api"), ("exchange",))
 
 
@@ -132,7 +133,9 @@ class _Up:
                 note.text = f"{names}, data in {self._place.data_dir}"
             asyncio.run(self._serve(servers, taken=choice.taken))
         finally:
-            for server in reversed(servers):
+            for server in servers:
+                server.ask_to_stop()
+            for server in servers:
                 server.stop()
         if self._stop_began is not None:
             took_s = time.monotonic() - self._stop_began
@@ -227,13 +230,25 @@ class _Up:
         heartbeat = Heartbeat(
             file=run_dir / "monitor.heartbeat", dead_note=run_dir / "monitor.dead", hold_file=run_dir / "monitor.hold"
         )
+        foreign = {variable for variable in _DATABASE_VARIABLES if variable not in self._database_variables(name)}
+        environ = child_environ(os.environ, self._environ)
         return RoleSpec(
             name=name,
             command=role_command(name),
-            environ=child_environ(os.environ, self._environ),
+            environ={key: value for key, value in environ.items() if key.removesuffix("_FILE") not in foreign},
             is_ready=self._api_is_ready if name == "api" else None,
             heartbeat=heartbeat if name == "monitor" else None,
         )
+
+    def _database_variables(self, role: str) -> set[str]:
+        """Return the addresses a role is given: the least powerful that does its work."""
+        if role == "api":  # in a demo it also makes the accounts and trades that are shown
+            return (
+                {"AXISOR_DATABASE_URL", "AXISOR_DATABASE_WORKER_URL"}
+                if self._place.is_demo
+                else {"AXISOR_DATABASE_URL"}
+            )
+        return {"AXISOR_DATABASE_GUARD_URL"} if role == "monitor" else {"AXISOR_DATABASE_WORKER_URL"}
 
     async def _api_is_ready(self) -> bool:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_DEADLINE_S)
@@ -303,7 +318,8 @@ class _Up:
         while True:
             await wants_link.wait()
             wants_link.clear()
-            self._terminal.line(f"Open  {await self._start_link(session)}  (signs you in, once)")
+            link = await self._start_link(session)
+            self._terminal.line(f"Open  {link}{_once(link)}")
 
     async def _first_link(self, session: aiohttp.ClientSession) -> str:
         """Return the link of the box; a demo's comes once its user and positions are made."""
@@ -339,8 +355,7 @@ class _Up:
         return {"X-Axisor-Internal": settings.api.internal_secret}
 
     def _box(self, link: str, *, taken: int | None) -> list[str]:
-        once = "  (signs you in, once)" if _SIGNS_IN in link else ""
-        lines = [f"Open  {link}{once}"]
+        lines = [f"Open  {link}{_once(link)}"]
         if taken is not None:
             lines.append(f"{taken} is taken by another program: using {self._port}")
         if os.environ.get("SSH_CONNECTION"):
@@ -372,6 +387,10 @@ async def _unless_stopped(work: Coroutine[None, None, None], stop: asyncio.Event
             return False
         doing.result()
         return True
+
+
+def _once(link: str) -> str:
+    return "  (signs you in, once)" if _SIGNS_IN in link else ""
 
 
 def _language(environ: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ _GRACE_S: Final = 5.0
 @dataclass
 class _Attached:
     ready_fd: int | None = None
+    is_supervised: bool = False
 
 
 _attached = _Attached()
@@ -27,9 +28,15 @@ def attach(*, ready_fd: int | None, parent_fd: int | None) -> None:
     _attached.ready_fd = ready_fd
     if ready_fd is not None:
         os.set_inheritable(ready_fd, False)
+    _attached.is_supervised = parent_fd is not None
     if parent_fd is not None:
         os.set_inheritable(parent_fd, False)
         threading.Thread(target=_end_with_parent, args=(parent_fd,), name="parent-watch", daemon=True).start()
+
+
+def is_attached() -> bool:
+    """Return whether a supervisor started this process."""
+    return _attached.is_supervised
 
 
 def signal_ready(fd: int | None = None) -> None:

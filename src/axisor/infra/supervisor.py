@@ -298,7 +298,7 @@ class Supervisor:
     def _note_children(self) -> None:
         """Keep on disk who our children are, for the start after a kill of everything at once."""
         children = {
-            str(role.process.pid): processes.started_at(role.process.pid)
+            role.spec.name: {"pid": role.process.pid, "started_at": processes.started_at(role.process.pid)}
             for role in self._roles.values()
             if role.process is not None and not role.has_ended()
         }
@@ -323,9 +323,12 @@ def end_leftovers(run_dir: Path) -> list[int]:
     note = run_dir / "children.json"
     if not note.exists():
         return []
-    noted: dict[str, str | None] = json.loads(note.read_text(encoding="utf-8"))
-    pids = [int(pid) for pid, at in noted.items() if at is not None and processes.started_at(int(pid)) == at]
-    alive = [pid for pid in pids if processes.is_alive(pid)]
+    noted = json.loads(note.read_text(encoding="utf-8")).values()
+    alive = [
+        child["pid"]
+        for child in noted
+        if processes.is_alive(child["pid"]) and processes.started_at(child["pid"]) == child["started_at"]
+    ]
     if alive:
         log.warning("role_leftovers", pids=alive)
         processes.end_all(alive, signum=signal.SIGTERM, grace_s=_LEFTOVER_GRACE_S)

@@ -1,5 +1,6 @@
 """Roles are restarted when they die, killed when they hang, and never outlive their supervisor."""
 
+import json
 import os
 import signal
 import subprocess
@@ -142,5 +143,7 @@ def test_no_role_outlives_a_killed_supervisor_beyond_the_next_start(tmp_path: Pa
 
 
 def test_a_noted_process_id_that_belongs_to_another_program_by_now_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "children.json").write_text(f'{{"{os.getpid()}": "1"}}', encoding="utf-8")
+    (tmp_path / "children.json").write_text(
+        json.dumps({"good": {"pid": os.getpid(), "started_at": "1"}}), encoding="utf-8"
+    )
     assert end_leftovers(tmp_path) == []

@@ -68,12 +68,7 @@ class Up:
     def role_pids(self) -> dict[str, int]:
         """Return the roles' process ids, as the supervisor noted them."""
         noted = json.loads((self.data_dir / "demo" / "run" / "children.json").read_text(encoding="utf-8"))
-        found = {}
-        for pid in map(int, noted):
-            if processes.is_alive(pid):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                found[words[words.index("axisor") + 1]] = pid
-        return found
+        return {name: child["pid"] for name, child in noted.items() if processes.is_alive(child["pid"])}
 
 
 def belonging_to(folder: Path) -> list[int]:

@@ -34,7 +34,8 @@ class Engines:
         self.valkey.start()
 
     def stop(self) -> None:
-        """Stop both cleanly."""
+        """Stop both cleanly, side by side."""
+        self.postgres.ask_to_stop()
         self.valkey.stop()
         self.postgres.stop()
 

@@ -99,13 +99,18 @@ class EngineServer(ABC):
                 **self._owner.popen_user(),
             )
 
+    def ask_to_stop(self) -> None:
+        """Ask the server to stop, without waiting."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(self.stop_signal)
+
     def stop(self) -> None:
         """Stop the server cleanly; kill it when it does not end in time. Does nothing when it does not run."""
         process = self._process
         if process is None:
             return
         if process.poll() is None:
-            process.send_signal(self.stop_signal)
+            self.ask_to_stop()
             try:
                 process.wait(_STOP_DEADLINE_S)
             except subprocess.TimeoutExpired:
