@@ -187,10 +187,13 @@ export const Request = z.object({
   created_at: at,
   settled_at: at.nullable(),
 });
+const scope = z.object({ exchange_account_id: z.string(), trade_id: z.string().nullable() });
 export const SpendingAnswer = z.object({
-  stopped: z.array(z.object({ exchange_account_id: z.string(), trade_id: z.string().nullable() })),
+  stopped: z.array(scope),
   already_sent: z.array(z.object({ trade_id: z.string(), amount_sats: sats, sent_at: at })),
 });
+
+export const ResumedAnswer = z.object({ resumed: z.array(scope), still_stopped: z.array(scope) });
 
 export const Activity = z.object({
   activity_id: z.string(),
@@ -214,7 +217,8 @@ export const Attempt = z.object({
   settled_at: at.nullable(),
   outcome: z.string().nullable(),
   request: z.object({ method: z.string(), path: z.string(), body: z.unknown() }).nullable(),
-  answer: z.object({ status: z.number().nullable(), body_excerpt: z.string().nullable() }).nullable(),
+  answer: z.object({ status: z.number().nullable(), body_excerpt: z.unknown() }).nullable(),
+  is_second_send: z.boolean().optional(),
 });
 export const Decision = z.object({
   decision_id: z.string(),

@@ -133,6 +133,10 @@ export function startStream(): () => void {
     ticket: streamTicket,
     open: (ticket) => new WebSocket(`${url}?ticket=${encodeURIComponent(ticket)}`) as SocketLike,
     onFrame: routeFrame,
+    onGap: (topic) => {
+      if (topic === 'activity') void loadActivity();
+      if (topic === 'market.candle.1s') void loadCandles();
+    },
     onStatus: (status) => {
       useConnection.setState({ status });
       if (status.kind === 'open' && useAccounts.getState().items === null) void loadAccounts();

@@ -27,6 +27,7 @@ class FakeSocket implements SocketLike {
 let sockets: FakeSocket[];
 let frames: StreamFrame[];
 let statuses: StreamStatus[];
+let gaps: string[];
 let tickets: number;
 let stream: StreamSocket;
 
@@ -39,6 +40,7 @@ beforeEach(async () => {
   sockets = [];
   frames = [];
   statuses = [];
+  gaps = [];
   tickets = 0;
   stream = new StreamSocket({
     ticket: () => {
@@ -52,6 +54,7 @@ beforeEach(async () => {
     },
     onFrame: (frame) => frames.push(frame),
     onStatus: (status) => statuses.push(status),
+    onGap: (topic) => gaps.push(topic),
     random: () => 1,
   });
   stream.setTopics(['activity', 'demo']);
@@ -81,13 +84,21 @@ describe('the stream', () => {
     expect(frames.map((frame) => frame.seq)).toEqual([4, 5]);
   });
 
-  test('asks once for a gap and continues with what it gets', () => {
+  test('tells of numbers that were jumped over and goes on', () => {
     last().open();
     last().frame('activity', 1, true);
     last().frame('activity', 4);
-    expect(last().sent.at(-1)).toEqual({ op: 'subscribe', topics: ['activity'], since: { activity: 1 } });
-    for (const seq of [2, 3, 4]) last().frame('activity', seq);
-    expect(frames.map((frame) => frame.seq)).toEqual([1, 2, 3, 4]);
+    expect(gaps).toEqual(['activity']);
+    expect(frames.map((frame) => frame.seq)).toEqual([1, 4]);
+  });
+
+  test('takes a snapshot as a new beginning, whatever its number', () => {
+    last().open();
+    last().frame('activity', 900, true);
+    last().frame('activity', 12, true);
+    last().frame('activity', 13);
+    expect(frames.map((frame) => [frame.seq, frame.isSnapshot])).toEqual([[900, true], [12, true], [13, false]]);
+    expect(gaps).toEqual([]);
   });
 
   test('reconnects with a new ticket and resumes after the last number', async () => {

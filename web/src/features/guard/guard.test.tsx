@@ -50,7 +50,7 @@ describe('stop spending', () => {
 
   test('asks before spending begins again', async () => {
     useAccounts.getState().fill([{ ...account, is_spending_stopped: true }]);
-    const asked = serve({ 'POST /guard/resume-spending': () => ({ body: {} }) });
+    const asked = serve({ 'POST /guard/resume-spending': () => ({ body: { resumed: [], still_stopped: [] } }) });
     renderPage(<StopSpending chosen={trade} chosenName="25x long" />);
     await userEvent.click(screen.getByRole('button', { name: 'Resume spending' }));
     expect(asked).toHaveLength(0);

@@ -4,7 +4,7 @@ import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { toast } from 'sonner';
 import { call } from '@/api/client';
-import { SpendingAnswer, type Trade } from '@/api/schema';
+import { ResumedAnswer, SpendingAnswer, type Trade } from '@/api/schema';
 import { Button } from '@/components/ui/button';
 import { Dialog, DialogContent, DialogDescription, DialogFooter, DialogTitle } from '@/components/ui/dialog';
 import {
@@ -39,8 +39,11 @@ export function StopSpending({ chosen, chosenName }: { chosen: Trade | null; cho
     onError: () => toast.error(t('stop.failed'), { description: t('stop.failed_detail'), duration: Infinity }),
   });
   const resume = useMutation({
-    mutationFn: (scope: Scope) => call('/guard/resume-spending', { method: 'POST', body: scope, schema: SpendingAnswer.partial() }),
-    onSuccess: () => setAsking(false),
+    mutationFn: (scope: Scope) => call('/guard/resume-spending', { method: 'POST', body: scope, schema: ResumedAnswer }),
+    onSuccess: (answer) => {
+      setAsking(false);
+      if (answer.still_stopped.length > 0) toast(t('stop.still_stopped'));
+    },
     onError: () => toast.error(t('stop.resume_failed')),
   });
   if (isStopped || isTradeStopped) {

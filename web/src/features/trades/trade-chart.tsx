@@ -1,8 +1,8 @@
-import { useMemo, type ReactNode } from 'react';
+import { Suspense, lazy, useMemo, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useShallow } from 'zustand/react/shallow';
 import type { Trade } from '@/api/schema';
-import { PriceChart, type DragOfLine } from '@/components/charts/price-chart';
+import type { DragOfLine } from '@/components/charts/price-chart';
 import { toBars, type Bar, type ChartLine, type ChartMark } from '@/components/charts/chart-shape';
 import { StatePanel } from '@/components/state-panel';
 import { Button } from '@/components/ui/button';
@@ -14,6 +14,8 @@ import { useCandles } from '@/stores/candles';
 import { useView } from '@/stores/view';
 import { linesOf, marksOf } from './trade-lines';
 import { tradeName } from './trade-row';
+
+const PriceChart = lazy(async () => ({ default: (await import('@/components/charts/price-chart')).PriceChart }));
 
 /** Bars of the 1 s candles, shaped once for every chart on the page. */
 export function useBars(): readonly Bar[] {
@@ -77,6 +79,7 @@ export function TradeChart({
   };
   const name = tradeName(trade, t(`words.side.${trade.side}`));
   return (
+    <Suspense fallback={<ChartSkeleton className={className} />}>
     <PriceChart
       bars={bars}
       lines={lines}
@@ -88,6 +91,7 @@ export function TradeChart({
       {...(trade.guard?.rule ? { onDrag } : {})}
       className={className}
     />
+    </Suspense>
   );
 }
 

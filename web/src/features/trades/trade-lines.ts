@@ -14,7 +14,9 @@ function number(value: unknown): number | null {
 
 /** Rescues of a trade, oldest first. */
 export function deedsOf(trade: Trade, activity: readonly Activity[]): Activity[] {
-  return activity.filter(isOf(trade, 'rescue_confirmed')).reverse();
+  const settled = isOf(trade, 'rescue_settled');
+  const confirmed = isOf(trade, 'rescue_confirmed');
+  return activity.filter((item) => confirmed(item) || (settled(item) && item.data.applied === true)).reverse();
 }
 
 export function linesOf(options: {

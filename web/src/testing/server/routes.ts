@@ -55,7 +55,8 @@ function stop(question: Question, isStopped: boolean): unknown {
   if (isStopped) world.isSpendingStopped.add(key);
   else world.isSpendingStopped.clear();
   world.tell(null, 'info', isStopped ? 'spending_stopped' : 'spending_resumed', { scope: scope.trade_id ? 'trade' : scope.exchange_account_id ? 'account' : 'all' });
-  return { stopped: isStopped ? [{ exchange_account_id: scope.exchange_account_id ?? GUARDED, trade_id: scope.trade_id ?? null }] : [], already_sent: [] };
+  if (!isStopped) return { resumed: [], still_stopped: [] };
+  return { stopped: [{ exchange_account_id: scope.exchange_account_id ?? GUARDED, trade_id: scope.trade_id ?? null }], already_sent: [] };
 }
 
 const routes: readonly [string, RegExp, Handler][] = [
