@@ -4,8 +4,8 @@
 between leaves the row, so a row is handed over at least once: consumers de-duplicate by what they are told. The
 job's id is the row's, so that a queue which still remembers the job does not take it twice.
 
-No NOTIFY: PostgreSQL serialises the commits of transactions that notify, and the outbox row is part of every
-intent. Relays poll a partial index that holds only what waits, and a nudge over Valkey spares the wait.
+No NOTIFY: PostgreSQL serialises the commits of transactions that notify, and a rescue would wait in that line.
+Relays poll a partial index that holds only what waits, and a nudge over Valkey spares the wait.
 """
 
 import asyncio
