@@ -1,0 +1,154 @@
+"""The first minutes of a newcomer: one command, a real browser, and figures that the exchange's books confirm."""
+
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.fixtures.up import ROOT, Up
+
+from axisor.paper.books import net_flows
+from axisor.paper.records import Account, CloseKind
+from axisor.paper.store import Store
+
+CHROMIUM = os.environ.get("AXISOR_TEST_CHROMIUM", "/usr/bin/chromium")
+QUIET_CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+STORY_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert (ROOT / "web" / "dist" / "index.html").exists(), "the web app is not built: ./axisor build"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET_CHROMIUM))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    yield context.new_page()
+    context.close()
+
+
+def number(text: str) -> float:
+    """Return the figure of a text that groups thousands with any kind of space."""
+    return float(re.sub(r"[^0-9.\-−]", "", text).replace("−", "-"))
+
+
+def chart_line(page: Page, label: str) -> float:
+    """Return the price of a labelled line of the guarded trade's chart."""
+    chart = page.get_by_role("region", name="Guarded").get_by_role("group").first
+    words = chart.inner_text()
+    found = re.search(rf"{label}\s*([\d\s\u2009\u202f\u00a0]+(?:\.\d)?)", words)
+    assert found is not None, words
+    return number(found[1])
+
+
+def call(url: str, *, token: str | None = None, body: dict[str, Any] | None = None) -> Any:
+    headers = {"Content-Type": "application/json", "Origin": url.split("/api", maxsplit=1)[0]}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode(), headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def signed_in(up: Up, url: str) -> str:
+    """Return an access token, by a second link as Enter would print it."""
+    key = (up.data_dir / "demo" / "run" / "internal.key").read_text().strip()
+    request = urllib.request.Request(f"{url}/internal/start-link", method="POST", headers={"X-Axisor-Internal": key})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        link = json.load(answer)["token"]
+    return str(call(f"{url}/api/v1/auth/start", body={"token": link})["access_token"])
+
+
+def trades_of(url: str, token: str) -> dict[str, dict[str, Any]]:
+    """Return the guarded trades by label, as the pages get them."""
+    demo = call(f"{url}/api/v1/demo", token=token)
+    raw = call(f"{url}/api/v1/accounts/{demo['guarded_account_id']}/trades?state=all", token=token)
+    return {trade["label"]: trade for trade in raw["items"]}
+
+
+def books_of(data_dir: Path) -> dict[str, Account]:
+    """Return the two accounts as the paper exchange keeps them on its disk: the one with top-ups is the guarded one."""
+    accounts = list(Store(data_dir / "demo" / "exchange").load_accounts())
+    guarded = next(account for account in accounts if any(p.kind == "add_margin" for p in account.postings))
+    unguarded = next(account for account in accounts if account is not guarded)
+    return {"guarded": guarded, "unguarded": unguarded}
+
+
+def test_a_newcomer_sees_a_rescue_and_figures_that_the_books_confirm(up_in: Callable[..., Up], page: Page) -> None:
+    up = up_in("--no-browser", "--speed", "3", "--scenario", "crash", "--seed", "1")
+    url = up.await_open()
+    page.goto(up.links()[0])
+    price = page.get_by_test_id("last-price")
+    page.wait_for_function(
+        "() => /\\d/.test(document.querySelector('[data-testid=last-price]')?.innerText ?? '')", timeout=15_000
+    )
+    first_price = number(price.inner_text())
+    page.wait_for_function(
+        "was => document.querySelector('[data-testid=last-price]').innerText !== was",
+        arg=price.inner_text(),
+        timeout=STORY_MS,
+    )
+    page.get_by_text("Room 3.8").first.wait_for(timeout=15_000)
+    liquidation_before = chart_line(page, "Liquidation")
+    assert liquidation_before == 59_615.5
+
+    page.get_by_text("25x long: topped up").wait_for(timeout=STORY_MS)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('section')].some(s => /Liquidation\\s*58/.test(s.innerText))",
+        timeout=10_000,
+    )
+    assert chart_line(page, "Liquidation") < 58_600
+    assert number(price.inner_text()) < first_price
+
+    page.get_by_text("50x long: closed by its safety stop").wait_for(timeout=STORY_MS)
+    page.get_by_test_id("kept").wait_for()
+    token = signed_in(up, url)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('li')].filter(i => /liquidated/i.test(i.innerText)).length >= 2",
+        timeout=STORY_MS,
+    )
+    trades = trades_of(url, token)
+    books = books_of(up.data_dir)
+
+    ended = {trade.client_id: trade for trade in books["guarded"].closed}
+    dead = {trade.client_id: trade for trade in books["unguarded"].closed}
+    assert ended["50x long"].close_kind is CloseKind.STOP_LOSS
+    assert {name: trade.close_kind for name, trade in dead.items()} == {
+        "50x long": CloseKind.LIQUIDATION,
+        "25x long": CloseKind.LIQUIDATION,
+    }
+    kept_by_the_books = (
+        net_flows(books["guarded"])[ended["50x long"].trade_id]
+        - net_flows(books["unguarded"])[dead["50x long"].trade_id]
+    )
+    assert trades["50x long"]["kept_sats"] == kept_by_the_books
+    assert trades["50x long"]["kept_sats"] < 0
+
+    rescued = trades["25x long"]
+    added = [
+        posting.entries["margin"]
+        for posting in books["guarded"].postings
+        if posting.kind == "add_margin" and posting.trade_id == rescued["trade_id"]
+    ]
+    assert len(added) == 1
+    assert rescued["added_sats"] == added[0]
+    assert rescued["kept_sats"] == rescued["value_sats"] - added[0]  # its copy without a guard is worth nothing
+    assert trades["10x long"]["added_sats"] == 0
