@@ -138,8 +138,4 @@ def tagged_amount_sats(*, amount_sats: int, cap_sats: int, tag: int) -> tuple[in
     if up <= cap_sats:
         return up, tag
     down = cap_sats - cap_sats % TAG_RANGE + tag
-    if down > cap_sats:
-        down -= TAG_RANGE
-    if down > 0:
-        return down, tag
-    return cap_sats, cap_sats % TAG_RANGE
+    return (down if down <= cap_sats else down - TAG_RANGE), tag

@@ -18,6 +18,7 @@ from axisor.features.margin_guard.policy import (
     desired_stop_price,
     full_room,
     is_at_or_beyond,
+    least_top_up_sats,
     margin_at_leverage_one_sats,
     mark_price,
 )
@@ -146,7 +147,7 @@ def _walk(trade: Trade, rule: GuardRule, spending: Spending, full: Fraction) -> 
         if rule.limits.account_day_sats is not None:
             caps.append(rule.limits.account_day_sats - day_spent_sats)
         sats = min(caps)
-        if sats <= 0:
+        if wanted_sats <= 0 or sats < least_top_up_sats(wanted_sats):
             break
         trade = with_margin(trade, trade.margin_sats + sats)
         steps.append(PlannedStep(price=price, sats=sats, liquidation_price=trade.liquidation_price))

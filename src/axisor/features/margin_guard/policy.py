@@ -295,10 +295,8 @@ def _decide_top_up(
     if (blocked := _blocked_by_limits(facts, rule, rung, wanted_sats)) is not None:
         return blocked
     cap_sats = _cap_sats(facts, rule, trade)
-    if cap_sats <= 0:  # leverage 1: nothing more can be added, or is needed
+    if cap_sats < least_top_up_sats(wanted_sats):  # leverage 1: nothing more can be added, or is needed
         return Hold(reason=HoldReason.REFILL_REACHED, rung=rung.key)
-    if cap_sats < min(wanted_sats, LEAST_TOP_UP_SATS):  # a remainder that moves nothing but costs a call
-        return Hold(reason=HoldReason.LIMIT_USED, rung=rung.key)
     return AddMarginDeed(
         rung=rung.key,
         arming_no=_arming(facts, rung),
@@ -330,16 +328,17 @@ def _left_of_limits(facts: Facts, rule: GuardRule) -> tuple[int, int | None, int
 
 def _blocked_by_limits(facts: Facts, rule: GuardRule, rung: Rung, wanted_sats: int) -> Hold | None:
     position_left, day_left, balance_left = _left_of_limits(facts, rule)
+    least_sats = least_top_up_sats(wanted_sats)
     count = rule.limits.max_count
     if count is not None and facts.spending.position_count >= count:
         return Hold(reason=HoldReason.COUNT_USED, rung=rung.key)
-    if position_left <= 0:
+    if position_left < least_sats:
         return Hold(reason=HoldReason.LIMIT_USED, rung=rung.key)
-    if day_left is not None and day_left <= 0:
+    if day_left is not None and day_left < least_sats:
         return Hold(reason=HoldReason.DAY_LIMIT_USED, rung=rung.key)
     if balance_left is None:
         return Hold(reason=HoldReason.BALANCE_UNKNOWN, rung=rung.key, wake=WakeUps(on_balance=True))
-    if balance_left <= 0:
+    if balance_left < least_sats:
         return Hold(
             reason=HoldReason.NO_BALANCE,
             rung=rung.key,
@@ -347,6 +346,11 @@ def _blocked_by_limits(facts: Facts, rule: GuardRule, rung: Rung, wanted_sats: i
             shortfall_sats=min(wanted_sats, position_left) - balance_left,
         )
     return None
+
+
+def least_top_up_sats(wanted_sats: int) -> int:
+    """Return the least that is sent, in sats: a smaller remainder of a limit moves nothing but costs a call."""
+    return min(wanted_sats, LEAST_TOP_UP_SATS)
 
 
 def _cap_sats(facts: Facts, rule: GuardRule, trade: Trade) -> int:

@@ -147,7 +147,7 @@ def test_a_short_is_refilled_the_other_way_round() -> None:
     ("limits", "purse", "cap"),
     [
         ({"position_sats": 150_000}, {}, 150_000),
-        ({"position_sats": 150_000}, {"position_spent_sats": 149_999}, 1),
+        ({"position_sats": 150_000}, {"position_spent_sats": 149_000}, 1_000),
         ({"account_day_sats": 100_000}, {"account_day_spent_sats": 30_000}, 70_000),
         ({}, {"balance_sats": 90_000}, 90_000),
         ({"reserve_sats": 60_000}, {"balance_sats": 90_000}, 30_000),
@@ -177,6 +177,28 @@ def test_a_due_top_up_that_may_not_spend_says_why(
     held = hold(guarded(TOP_UP_PRICE, spending=spending(**purse)), a_rule(**limits))
     assert (held.reason, held.rung) == (reason, "top_up")
     assert held.wake.on_balance == (reason in {HoldReason.BALANCE_UNKNOWN, HoldReason.NO_BALANCE})
+
+
+@pytest.mark.parametrize(
+    ("limits", "purse", "reason"),
+    [
+        ({}, {"position_spent_sats": 399_001}, HoldReason.LIMIT_USED),
+        ({"account_day_sats": 10_000}, {"account_day_spent_sats": 9_001}, HoldReason.DAY_LIMIT_USED),
+        ({"reserve_sats": 1}, {"balance_sats": 1_000}, HoldReason.NO_BALANCE),
+    ],
+)
+def test_a_remainder_that_moves_nothing_is_not_sent_and_the_reason_is_the_true_one(
+    limits: dict[str, Any], purse: dict[str, Any], reason: HoldReason
+) -> None:
+    assert hold(guarded(TOP_UP_PRICE, spending=spending(**purse)), a_rule(**limits)).reason is reason
+
+
+def test_little_is_sent_where_little_is_wanted() -> None:
+    price = TOP_UP_PRICE
+    trade = a_running_trade(margin_sats=607_500, entry_margin_sats=400_000)
+    near = replace(trade, liquidation_price=a_running_trade().liquidation_price)
+    deed = top_up(facts(price, near, spending=spending(balance_sats=500)))
+    assert deed.wanted_sats == deed.amount_sats == 447
 
 
 @pytest.mark.parametrize(
