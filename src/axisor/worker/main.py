@@ -20,6 +20,7 @@ from axisor.ports.job_queue import QueueName
 from axisor.settings import Settings
 from axisor.worker.housekeeping import ensure_partitions
 from axisor.worker.timetable import JOBS, ROUTES, SCHEDULES
+from axisor.worker.watchman import Watchman
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,8 @@ async def _lead(parts: WorkerParts, leadership: Leadership) -> None:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hold.watch(), name="leadership")
                 tasks.create_task(_keep_timetable(parts), name="timetable")
+                watchman = Watchman(database=parts.database, valkey=parts.valkey, clock=parts.clock)
+                tasks.create_task(_again(watchman.run, never, clock=parts.clock, name="watchman"))
                 tasks.create_task(_again(parts.recorder(network).run, never, clock=parts.clock, name="market recorder"))
                 client = parts.public_client(network)
                 try:

@@ -63,18 +63,18 @@ def load_command(body: dict[str, Any]) -> Command:
     return msgspec.convert(arguments, type=_COMMANDS[name])
 
 
-_FENCE_AND_STOP: Final = text(
+_HOLD_FENCE: Final = text(
     """
-    with held as (
-        insert into guard_fence (exchange_account_id, fence) values (:account, :fence)
-        on conflict (exchange_account_id) do update set fence = excluded.fence
-            where guard_fence.fence <= excluded.fence
-        returning fence
-    )
-    select exists (select from held) as is_owner,
-           exists (select from spending_stop where exchange_account_id = :account and scope_id in (:account, :trade))
-               as is_stopped
+    insert into guard_fence (exchange_account_id, fence) values (:account, :fence)
+    on conflict (exchange_account_id) do update set fence = excluded.fence where guard_fence.fence <= excluded.fence
+    returning fence
     """
+)
+
+# A statement of its own: "stop spending" is written under the fence's row, and a statement that had to wait for that
+# row would still see the world as it was before.
+_IS_STOPPED: Final = text(
+    "select exists (select from spending_stop where exchange_account_id = :account and scope_id in (:account, :trade))"
 )
 
 _INSERT_ATTEMPT: Final = text(
@@ -117,15 +117,12 @@ async def insert_sent(
         AttemptExists: see there; raised by the database's unique keys as `IntegrityError` as well.
     """
     if not from_spool:
-        row = (
-            await connection.execute(
-                _FENCE_AND_STOP,
-                {"account": attempt.exchange_account_id, "trade": attempt.trade_id, "fence": attempt.fence},
-            )
-        ).one()
-        if not row.is_owner:
+        account = {"account": attempt.exchange_account_id}
+        held = await connection.execute(_HOLD_FENCE, account | {"fence": attempt.fence})
+        if held.one_or_none() is None:
             raise LeaseLost("a newer owner of the lease has written already", fence=attempt.fence)
-        if row.is_stopped and attempt.command_class is CommandClass.MONEY_IN and attempt.cause.kind is CauseKind.RULE:
+        spends_by_rule = attempt.command_class is CommandClass.MONEY_IN and attempt.cause.kind is CauseKind.RULE
+        if spends_by_rule and await connection.scalar(_IS_STOPPED, account | {"trade": attempt.trade_id}):
             raise SpendingStopped("spending is stopped", trade_id=attempt.trade_id)
     await connection.execute(
         _INSERT_ATTEMPT,
