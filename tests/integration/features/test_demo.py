@@ -123,10 +123,17 @@ async def nobody_yet(databases: Databases) -> None:
 
 @pytest.fixture
 async def stage(
-    databases: Databases, database_urls: DatabaseUrls, valkey: Valkey, valkey_url: str, tmp_path: Path
+    request: pytest.FixtureRequest,
+    databases: Databases,
+    database_urls: DatabaseUrls,
+    valkey: Valkey,
+    valkey_url: str,
+    tmp_path: Path,
 ) -> AsyncIterator[Stage]:
+    """A demonstration of `crash`, or of the story that the test names."""
+    story = getattr(request, "param", "crash")
     # So fast that a round of the calm loop takes a sixth of a second.
-    config = PaperConfig(scenario="crash", seed=7, start_paused=True, speed=30, history_minutes=5, limits=NO_LIMITS)
+    config = PaperConfig(scenario=story, seed=7, start_paused=True, speed=30, history_minutes=5, limits=NO_LIMITS)
     async with a_paper_exchange(config) as paper:
         settings = demo_settings(database_urls, valkey_url, paper, tmp_path)
         demo = make_demo(settings, database=databases.app, valkey=valkey, clock=CLOCK, locale="pt-BR")
@@ -233,15 +240,9 @@ async def test_the_next_start_goes_on_with_the_run_and_begins_anew_where_the_exc
             assert (await demo.state()).run_no == 2
 
 
-@pytest.mark.parametrize("story", ["crash", "squeeze"])
-async def test_pulling_the_plug_holds_the_monitor_and_moves_the_market_past_the_nearest_stop(
-    stage: Stage, story: str
-) -> None:
+@pytest.mark.parametrize("stage", ["crash", "squeeze"], indirect=True)
+async def test_pulling_the_plug_holds_the_monitor_and_moves_the_market_past_the_nearest_stop(stage: Stage) -> None:
     await stage.until("waiting")
-    if story == "squeeze":
-        await stage.demo.play_again(scenario=story)
-        await stage.until("running")
-        await stage.demo.pause()
     state = await stage.demo.state()
     assert state.guarded_account_id is not None
     trades = await stage.trades(state.guarded_account_id)
@@ -253,7 +254,6 @@ async def test_pulling_the_plug_holds_the_monitor_and_moves_the_market_past_the_
     assert plug.is_pulled
     assert 4 < plug.seconds_left <= 5
     assert (stage.settings.paths.run_dir / "monitor.hold").read_text() == "5"
-    await stage.demo.resume()
     sign = trades[0].side.sign
     for _ in range(80):
         if ((await stage.control.fetch_state()).last_price - nearest) * sign <= 0:

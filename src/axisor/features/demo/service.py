@@ -203,7 +203,7 @@ class DemoService:
             ExchangeError: it has not answered yet.
         """
         run, market = await self._newest_run(), await self._fetch_market()
-        if run is None or self._order is not None:
+        if run is None or self._order is not None or not self._is_checked:
             status = RunStatus.PREPARING.value
         elif market.status is MarketStatus.PAUSED and run.status is RunStatus.RUNNING:
             status = "paused"
