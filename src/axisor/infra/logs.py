@@ -21,7 +21,7 @@ _SECRET_KEY: Final = re.compile(
 )
 # user:password@ of an address, and the three parts of a JWT, wherever they stand in a text
 _SECRET_TEXT: Final = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]+(?=@)|\beyJ[\w-]+\.[\w-]+\.[\w-]+")
-_NOISY: Final = ("asyncio", "aiohttp.access", "sqlalchemy.engine", "uvicorn.access", "alembic")
+_NOISY: Final = ("asyncio", "aiohttp.access", "sqlalchemy.engine", "uvicorn.access", "uvicorn.error", "alembic")
 
 
 def configure(

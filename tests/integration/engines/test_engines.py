@@ -176,7 +176,7 @@ def test_a_folder_of_another_major_version_is_refused_with_the_way_out(used_fold
     present = version.read_text(encoding="ascii")
     version.write_text("17\n", encoding="ascii")
     try:
-        with pytest.raises(ConfigurationError, match=r"made by PostgreSQL 17.*axisor backup create"):
+        with pytest.raises(ConfigurationError, match=r"made by PostgreSQL 17.*Go back to the release"):
             Engines(used_folder).start()
     finally:
         version.write_text(present, encoding="ascii")

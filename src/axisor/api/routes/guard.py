@@ -14,7 +14,7 @@ from axisor.domain.margin import leverage
 from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.accounts.auth import CallerDependency, TraderDependency
 from axisor.features.lab.nights import nights_like_2018
-from axisor.features.margin_guard.rule import TopUp
+from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, Close, TopUp
 from axisor.features.margin_guard.service import RuleChange, RulePreview
 from axisor.features.margin_guard.views import Nights, Preview, preview, rule_view
 from axisor.features.trading.spending import Scope
@@ -176,9 +176,19 @@ async def resume_spending(services: ServicesDependency, caller: TraderDependency
 
 
 def _nights(shown: RulePreview) -> Nights | None:
-    """Return what the nearest rule that was simulated did to a hundred nights; None where none is near."""
+    """Return what the nearest rule that was simulated did to a hundred nights; None where none is near.
+
+    Simulated were full refills with the usual safety stop and no step that closes: other rules get no figures.
+    """
     top_up, trade = shown.rule.rung(TopUp), shown.trade
-    if top_up is None or trade.entry_margin_sats is None:
+    is_simulated = (
+        top_up is not None
+        and isinstance(top_up.action, TopUp)
+        and top_up.action.refill_share == 1
+        and shown.rule.stop_share == DEFAULT_STOP_SHARE
+        and shown.rule.rung(Close) is None
+    )
+    if not is_simulated or top_up is None or trade.entry_margin_sats is None:
         return None
     found = nights_like_2018(
         leverage=leverage(

@@ -120,8 +120,8 @@ def next_tag(used: Iterable[int], *, last_tag: int | None) -> int:
 def tagged_amount_sats(*, amount_sats: int, cap_sats: int, tag: int) -> tuple[int, int] | None:
     """Return (amount, tag): the least amount that is not below `amount_sats` and ends in the tag, within the cap.
 
-    Where the cap does not allow that, the greatest amount within the cap that ends in the tag. Where the cap itself is
-    below 1,000 sats the amount is its own tag. None where nothing may be spent.
+    Where the cap does not allow that, the greatest amount within the cap that ends in the tag. Of a cap below 2,000
+    sats that could be next to nothing: there the amount's own last digits are its tag. None where nothing may be spent.
 
     >>> tagged_amount_sats(amount_sats=207_947, cap_sats=400_000, tag=1)
     (208001, 1)
@@ -137,5 +137,9 @@ def tagged_amount_sats(*, amount_sats: int, cap_sats: int, tag: int) -> tuple[in
     up = base + tag if base + tag >= amount_sats else base + TAG_RANGE + tag
     if up <= cap_sats:
         return up, tag
+    if cap_sats < 2 * TAG_RANGE:
+        whole = min(amount_sats, cap_sats)
+        whole -= whole % TAG_RANGE == 0
+        return whole, whole % TAG_RANGE
     down = cap_sats - cap_sats % TAG_RANGE + tag
     return (down if down <= cap_sats else down - TAG_RANGE), tag

@@ -107,8 +107,8 @@ class Postgres(EngineServer):
         if found != ours:
             raise ConfigurationError(
                 f"the database in {self.home} was made by PostgreSQL {found} and this release brings {ours}; nothing "
-                "was changed. Start the release you had before, run  axisor backup create,  move the folder away, and "
-                "restore the backup with this release"
+                "was changed. Go back to the release you had before; or, where nothing in it is needed any more, move "
+                "the folder away and start anew"
             )
 
     def _forget_recycled_pid(self) -> None:
