@@ -18,7 +18,7 @@ from axisor.domain.commands import COMMAND_TABLE, AddMargin, Command, CommandCla
 from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause
 from axisor.features.execution.ledger import DecisionRecord
-from axisor.features.execution.recorder import AWAY, Recorder, Write
+from axisor.features.execution.recorder import AWAY, Recorder, Write, is_away
 from axisor.features.execution.repository import AttemptExists, insert_sent, record_state
 from axisor.features.execution.spool import Spool, sent_line, state_line
 from axisor.infra.db.session import Database
@@ -133,20 +133,21 @@ class Executor:
                     return
                 if isinstance(error, IntegrityError):
                     raise AttemptExists("an attempt like this one stands already") from error
-                if not isinstance(error, AWAY):
+                # An end is not held up by a row that the database refuses; money-in is.
+                if not is_away(error) and not (isinstance(error, AWAY) and is_end(attempt.command)):
                     raise error
         # The commit's acknowledgement is late or lost. The spool line carries the same intent id: a row that surfaces
         # later is this very attempt.
         log.warning("attempt_spooled", intent_id=attempt.intent_id, attempt_no=attempt.attempt_no)
         self._spool.write(sent_line(attempt, decision))
-        self._recorder.put(Write("attempt_sent", lambda connection: self._insert_if_absent(connection, attempt)))
+        self._recorder.put(Write("attempt_sent", lambda connection: self._insert(connection, attempt, decision)))
 
     async def _commit(self, attempt: Attempt, decision: DecisionRecord | None) -> None:
         async with self._database.transaction() as connection:
             await insert_sent(connection, attempt, decision=decision)
 
-    async def _insert_if_absent(self, connection: Any, attempt: Attempt) -> None:
-        await insert_sent(connection, attempt, decision=None, from_spool=True)
+    async def _insert(self, connection: Any, attempt: Attempt, decision: DecisionRecord | None) -> None:
+        await insert_sent(connection, attempt, decision=decision, from_spool=True)
 
     async def send(self, request: SignedRequest) -> Answer:
         """Send the signed bytes once, unless the lease or the signature has run out meanwhile."""
@@ -176,6 +177,11 @@ def with_answer(attempt: Attempt, answer: Answer) -> Attempt:
 def is_money_in(command: Command) -> bool:
     """Return whether a command adds collateral."""
     return COMMAND_TABLE[command.name].command_class is CommandClass.MONEY_IN
+
+
+def is_end(command: Command) -> bool:
+    """Return whether a command ends a trade or bounds its loss: nothing blocks it."""
+    return COMMAND_TABLE[command.name].command_class is CommandClass.END
 
 
 def amount_of(command: Command) -> int | None:
