@@ -53,8 +53,9 @@ class WatchedTrade:
     hold_reason: str | None = None
     tick_at: datetime | None = None
     setbacks: dict[CommandName, Setback] = field(default_factory=dict)
-    must_read: bool = False
-    """The exchange refused: the next reading decides whether money-in is still wanted."""
+    must_read_until_s: float = float("-inf")
+    """Money-in waits for a reading, at most so long: after a refusal it decides whether more is wanted, after an
+    unknown outcome it may show the effect that a second send would double."""
     is_missing: bool = False
     """It stands in no list of running trades, and its end is not found yet."""
     quiet_ends: dict[tuple[IntentId, int], float] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class WatchedTrade:
 
     def is_held_back(self, command: CommandName, boottime_s: float) -> bool:
         """Return whether a command waits: for the reading after a refusal, or for its pause after a failure."""
-        if self.must_read and command is CommandName.ADD_MARGIN:
+        if command is CommandName.ADD_MARGIN and boottime_s < self.must_read_until_s:
             return True
         setback = self.setbacks.get(command)
         return setback is not None and boottime_s < setback.retry_boottime_s

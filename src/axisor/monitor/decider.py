@@ -132,17 +132,19 @@ class Decider:
         if isinstance(decision, Hold):
             wake = self._take_hold(watched, facts, decision, wake)
         elif watched.is_held_back(command_of(decision), self._clock.boottime_s()):
-            setback = watched.setbacks.get(command_of(decision))
-            self.wake_at(
-                trade_id,
-                self._clock.boottime_s() + NO_PRICE_RETRY_S
-                if setback is None
-                else max(setback.retry_boottime_s, self._clock.boottime_s() + LEAST_WAKE_S),
-            )
+            self.wake_at(trade_id, self._retry_boottime_s(watched, command_of(decision)))
         else:
             self.push(watched)
         bucket = self._market.level_for(watched.trade.quantity_usd)
         self._index.put((self._account_id, trade_id), wake, bucket=bucket)
+
+    def _retry_boottime_s(self, watched: WatchedTrade, command: CommandName) -> float:
+        now_s = self._clock.boottime_s()
+        setback = watched.setbacks.get(command)
+        retry_s = now_s if setback is None else setback.retry_boottime_s
+        if command is CommandName.ADD_MARGIN:
+            retry_s = max(retry_s, min(watched.must_read_until_s, now_s + NO_PRICE_RETRY_S))
+        return max(retry_s, now_s + LEAST_WAKE_S)
 
     def wants(self, watched: WatchedTrade) -> bool:
         """Return whether there is something to send for a trade now; where there is not, set what wakes it."""

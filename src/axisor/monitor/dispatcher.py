@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 TOKEN_DEADLINE_S: Final = 1.0
 LEARN_DEADLINE_S: Final = 2.0
+SECOND_SEND_AFTER_S: Final = 0.5
 MOST_PAUSE_S: Final = 2.0
 
 
@@ -265,10 +266,12 @@ class Dispatcher:
                 self._reader.read_soon()
                 self._decider.evaluate(watched.trade_id)
             case AttemptState.UNKNOWN:
+                watched.changed_boottime_s = self._clock.boottime_s()
+                watched.must_read_until_s = watched.changed_boottime_s + SECOND_SEND_AFTER_S
                 self._reader.read_soon()
                 self._decider.evaluate(watched.trade_id)
             case AttemptState.REFUSED:
-                watched.must_read = True
+                watched.must_read_until_s = float("inf")
                 watched.changed_boottime_s = self._clock.boottime_s()
                 self._reader.read_soon()
                 self._retry_later(watched, command)

@@ -215,7 +215,7 @@ class AccountReader:
         watched.trade = trade
         watched.requested_boottime_s = reading.requested_boottime_s
         watched.requested_at = reading.requested_at
-        watched.must_read = False
+        watched.must_read_until_s = float("-inf")
         self._settler.settle(watched, reading.requested_boottime_s)
         self._chronicle.store(watched, "reading")
 

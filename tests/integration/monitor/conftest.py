@@ -1,13 +1,14 @@
 """One account under guard: real PostgreSQL, lease, spool and recorder; exchange, feed and price in the test's hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.factories.trades import a_running_trade
@@ -107,7 +108,7 @@ class Scene:
     user_id: UserId
     account_id: ExchangeAccountId
     clock: ShiftedClock = field(default_factory=ShiftedClock)
-    second_send: bool = True
+    second_send: bool = False
     signature_window_s: float = 30.0
     blocked_until: datetime | None = None
     changed: Callable[[str], None] = lambda _: None
@@ -327,6 +328,13 @@ async def until(
     except TimeoutError:
         seen = "" if last is None else f"; last seen: {await last()}"
         raise AssertionError(f"not within {deadline_s} s: {what}{seen}") from None
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs() -> Iterator[None]:
+    """Outages are arranged here by the dozen: rendering their tracebacks takes longer than the tests."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 type MakeScene = Callable[..., Awaitable[Scene]]

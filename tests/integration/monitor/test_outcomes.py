@@ -1,9 +1,12 @@
 """What becomes of a command whose outcome is unknown, refused, late or not processed."""
 
-from axisor.domain.commands import AddMargin, CloseTrade, SetStopLoss
-from axisor.domain.errors import ExchangeAuthFailed
+from itertools import pairwise
+
 from tests.fakes.outcomes import Outcome, Treatment
 from tests.integration.monitor.conftest import AT_THE_MARK, QUIET_S, MakeScene, Scene, until
+
+from axisor.domain.commands import AddMargin, CloseTrade, SetStopLoss
+from axisor.domain.errors import ExchangeAuthFailed
 
 
 async def test_an_unknown_top_up_is_settled_by_reading_and_paid_once(scene: Scene) -> None:
@@ -17,8 +20,7 @@ async def test_an_unknown_top_up_is_settled_by_reading_and_paid_once(scene: Scen
     assert (await scene.until_told("rescue_settled"))[0]["applied"] is True
 
 
-async def test_absence_proves_nothing_before_the_quiet_period_ends(make_scene: MakeScene) -> None:
-    scene = await make_scene(second_send=False)
+async def test_absence_proves_nothing_before_the_quiet_period_ends(scene: Scene) -> None:
     trade = await scene.at_rest()
     scene.exchange.treat(Outcome(Treatment.LOSE_REQUEST, AddMargin))
 
@@ -28,11 +30,12 @@ async def test_absence_proves_nothing_before_the_quiet_period_ends(make_scene: M
     first, second = scene.exchange.sent(AddMargin)
     assert (second.at - first.at).total_seconds() >= QUIET_S
     assert len(scene.exchange.top_ups(trade.trade_id)) == 1
-    assert list(await scene.reserved()) == ["spent"]
+    reserved = await scene.reserved()
+    assert reserved["spent"] == sum(scene.exchange.top_ups(trade.trade_id))
+    assert "reserved" not in reserved
 
 
-async def test_a_wall_clock_that_is_put_forward_does_not_shorten_the_quiet_period(make_scene: MakeScene) -> None:
-    scene = await make_scene(second_send=False)
+async def test_a_wall_clock_that_is_put_forward_does_not_shorten_the_quiet_period(scene: Scene) -> None:
     await scene.at_rest()
     scene.exchange.treat(Outcome(Treatment.APPLY_LATE, AddMargin, after_s=0.3))
     scene.price(AT_THE_MARK)
@@ -44,8 +47,7 @@ async def test_a_wall_clock_that_is_put_forward_does_not_shorten_the_quiet_perio
     assert len(scene.exchange.applied) >= 2
 
 
-async def test_an_effect_after_the_quiet_period_is_an_incident_and_counts_as_spent(make_scene: MakeScene) -> None:
-    scene = await make_scene(second_send=False)
+async def test_an_effect_after_the_quiet_period_is_an_incident_and_counts_as_spent(scene: Scene) -> None:
     trade = await scene.at_rest()
     scene.exchange.treat(Outcome(Treatment.APPLY_LATE, AddMargin, after_s=3 * QUIET_S))
     scene.price(AT_THE_MARK)
@@ -56,14 +58,13 @@ async def test_an_effect_after_the_quiet_period_is_an_incident_and_counts_as_spe
     paid = scene.exchange.top_ups(trade.trade_id)
     assert len(paid) == 2
     assert await scene.reserved() == {"spent": sum(paid)}
-    assert [row["kind"] for row in await scene.rows("select kind from incident where exchange_account_id = :account")] == [
-        "late_effect"
-    ]
+    assert [
+        row["kind"] for row in await scene.rows("select kind from incident where exchange_account_id = :account")
+    ] == ["late_effect"]
     assert await scene.told("foreign_top_up") == []
 
 
-async def test_a_late_effect_is_the_payment_where_no_other_was_needed_meanwhile(make_scene: MakeScene) -> None:
-    scene = await make_scene(second_send=False)
+async def test_a_late_effect_is_the_payment_where_no_other_was_needed_meanwhile(scene: Scene) -> None:
     trade = await scene.at_rest()
     scene.exchange.treat(Outcome(Treatment.APPLY_LATE, AddMargin, after_s=3 * QUIET_S))
     scene.price(AT_THE_MARK)
@@ -76,7 +77,20 @@ async def test_a_late_effect_is_the_payment_where_no_other_was_needed_meanwhile(
     assert len(scene.exchange.sent(AddMargin)) == 1
 
 
-async def test_where_waiting_would_kill_one_second_send_goes_out_within_the_budget(scene: Scene) -> None:
+async def test_a_reading_that_shows_the_effect_spares_the_second_send(make_scene: MakeScene) -> None:
+    scene = await make_scene(second_send=True)
+    trade = await scene.at_rest()
+    scene.exchange.treat(Outcome(Treatment.LOSE_ANSWER, AddMargin))
+
+    scene.price(AT_THE_MARK)
+
+    await scene.until_attempts("add_margin", ["confirmed"])
+    await scene.until_read()
+    assert len(scene.exchange.top_ups(trade.trade_id)) == 1
+
+
+async def test_where_waiting_would_kill_one_second_send_goes_out_within_the_budget(make_scene: MakeScene) -> None:
+    scene = await make_scene(second_send=True)
     trade = await scene.at_rest()
     scene.exchange.treat(*[Outcome(Treatment.LOSE_REQUEST, AddMargin)] * 2)
 
@@ -136,7 +150,7 @@ async def test_a_command_that_was_not_processed_is_made_anew_with_growing_pauses
 
     await scene.until_attempts("add_margin", ["not_processed"] * 4 + ["confirmed"])
     times = [arrival.at for arrival in scene.exchange.sent(AddMargin)]
-    pauses = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+    pauses = [(after - before).total_seconds() for before, after in pairwise(times)]
     assert pauses[0] < 0.15
     assert pauses[3] > pauses[1] > pauses[0]
 

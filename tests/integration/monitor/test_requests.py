@@ -1,16 +1,20 @@
 """What people ask for is carried out once."""
 
-from axisor.domain.commands import AddMargin, CloseTrade
-from axisor.domain.units import TradeId
-from axisor.infra.ids import new_id
 from dataclasses import replace
+
 from tests.factories.trades import a_running_trade
 from tests.fakes.outcomes import Outcome, Treatment
 from tests.integration.monitor.conftest import Scene, until
 
+from axisor.domain.commands import AddMargin, CloseTrade
+from axisor.domain.units import TradeId
+from axisor.infra.ids import new_id
+
 
 async def status_of(scene: Scene, request_id: str) -> tuple[str, str | None]:
-    rows = await scene.rows("select status, detail from command_request where request_id = :request", request=request_id)
+    rows = await scene.rows(
+        "select status, detail from command_request where request_id = :request", request=request_id
+    )
     return rows[0]["status"], rows[0]["detail"]
 
 

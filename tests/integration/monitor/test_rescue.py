@@ -2,16 +2,17 @@
 
 from dataclasses import replace
 
+from tests.factories.trades import a_running_trade
+from tests.fakes.outcomes import Outcome, Treatment
+from tests.fixtures.stack import hold_rule
+from tests.integration.monitor.conftest import AT_THE_MARK, ENTRY, Scene, until
+
 from axisor.domain.commands import AddMargin, SetStopLoss
 from axisor.domain.errors import ExchangeUnavailable
 from axisor.domain.trades import Trade
 from axisor.domain.units import Price, TradeId
 from axisor.infra.ids import new_id
 from axisor.ports.market_feed import FeedUp
-from tests.factories.trades import a_running_trade
-from tests.fakes.outcomes import Outcome, Treatment
-from tests.fixtures.stack import hold_rule
-from tests.integration.monitor.conftest import AT_THE_MARK, ENTRY, MakeScene, Scene, until
 
 BY_HAND = Price(120_500)
 
@@ -148,8 +149,8 @@ async def test_the_reserve_is_never_touched_by_several_trades_at_once(scene: Sce
     await scene.until_attempts("set_stop_loss", ["confirmed"] * 4)
 
     scene.price(AT_THE_MARK)
-    await scene.until_told("rescue_held", 3)
-    await scene.until_read()
+    await until(lambda: len(scene.exchange.sent(AddMargin)) >= 2, what="top-ups of two trades")
+    await scene.until_read(4)
 
     assert scene.exchange.balance_sats >= 1_700_000
 

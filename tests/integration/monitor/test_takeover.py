@@ -3,16 +3,16 @@
 from datetime import timedelta
 from functools import partial
 
+from tests.fakes.outcomes import Outcome, Treatment
+from tests.integration.monitor.conftest import AT_THE_MARK, ENTRY, MakeScene, Scene, until
+
 from axisor.domain.commands import AddMargin, SetStopLoss
 from axisor.infra.tasks import TaskSet
 from axisor.infra.valkey import connect
 from axisor.monitor.main import Nudger
-from tests.fakes.outcomes import Outcome, Treatment
-from tests.integration.monitor.conftest import AT_THE_MARK, ENTRY, MakeScene, Scene, until
 
 
-async def test_after_an_unclean_takeover_ends_go_and_money_waits(make_scene: MakeScene) -> None:
-    scene = await make_scene(second_send=False)
+async def test_after_an_unclean_takeover_ends_go_and_money_waits(scene: Scene) -> None:
     scene.blocked_until = scene.clock.now() + timedelta(seconds=0.6)
     await scene.a_guarded_trade()
 
@@ -106,7 +106,9 @@ async def test_without_postgresql_a_rescue_is_spooled_before_it_leaves_and_merge
     await scene.until_attempts("add_margin", ["confirmed"])
     await until(lambda: scene.spool.is_empty, what="the spool is merged")
     assert await scene.reserved() == {"spent": sum(scene.exchange.top_ups(trade.trade_id))}
-    decisions = await scene.rows("select 1 from decision where exchange_account_id = :account and action = 'add_margin'")
+    decisions = await scene.rows(
+        "select 1 from decision where exchange_account_id = :account and action = 'add_margin'"
+    )
     assert len(decisions) == 1
 
 

@@ -88,6 +88,7 @@ class Executor:
         self._clock = clock
         self._timing = timing
         self._tasks = tasks
+        self._unwritten: dict[TradeId, asyncio.Event] = {}
 
     async def write(self, draft: Draft) -> tuple[Attempt, SignedRequest]:
         """Sign a command and make its attempt durable in state `sent`; the token was taken before.
@@ -97,6 +98,7 @@ class Executor:
             SpendingStopped, AttemptExists: the database knows a reason against it; nothing was sent.
             OSError: neither the database nor the local disk takes the attempt; nothing was sent.
         """
+        await self._until_written(draft.trade_id)
         fence = self._lease.fence
         signed_at = self._clock.now()
         request = self._client.sign(draft.command)
@@ -122,6 +124,17 @@ class Executor:
         )
         await self._make_durable(attempt, draft.decision)
         return attempt, request
+
+    async def _until_written(self, trade_id: TradeId) -> None:
+        """Wait until the database holds the states of the trade's earlier attempts: an open one would be in the way."""
+        written = self._unwritten.get(trade_id)
+        if written is None or self._recorder.is_database_away:
+            return
+        try:
+            async with asyncio.timeout(self._timing.commit_deadline_s):
+                await written.wait()
+        except TimeoutError:
+            log.warning("attempt_state_not_written_yet", trade_id=trade_id)
 
     async def _make_durable(self, attempt: Attempt, decision: DecisionRecord | None) -> None:
         if not self._recorder.is_database_away:
@@ -166,7 +179,17 @@ class Executor:
             for write in also:
                 await write.run(connection)
 
-        self._recorder.put(Write(f"attempt_{attempt.state.value}", run, (state_line(attempt, body),)))
+        written = self._unwritten[attempt.trade_id] = asyncio.Event()
+
+        def after() -> None:
+            written.set()
+            if self._unwritten.get(attempt.trade_id) is written:
+                del self._unwritten[attempt.trade_id]
+            for write in also:
+                if write.after is not None:
+                    write.after()
+
+        self._recorder.put(Write(f"attempt_{attempt.state.value}", run, (state_line(attempt, body),), after))
 
 
 def with_answer(attempt: Attempt, answer: Answer) -> Attempt:

@@ -179,6 +179,9 @@ async def _merge(database: Database, spool: Spool) -> None:
                 raise
             log.exception("spool_line_refused", kind=line.kind.value)
             spool.set_aside(line)
+        except (KeyError, TypeError, ValueError):
+            log.exception("spool_line_unreadable", kind=line.kind.value)
+            spool.set_aside(line)
     if offset:
         spool.drop(offset)
         log.info("spool_merged", lines=len(lines))
