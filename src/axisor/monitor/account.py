@@ -9,14 +9,13 @@ readings (`settler`), and what happened is stored and told (`chronicle`, `narrat
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
-from axisor.domain.errors import LeaseLost
+from axisor.domain.errors import InvalidRule, LeaseLost
 from axisor.domain.trades import TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
-from axisor.features.execution.attempts import Attempt, AttemptState, advance
 from axisor.features.execution.budget import Budget
 from axisor.features.execution.executor import Executor
 from axisor.features.execution.positions import StoredPosition, find_position, list_positions
@@ -30,7 +29,7 @@ from axisor.features.execution.repository import (
 )
 from axisor.features.execution.requests import CommandRequest
 from axisor.features.margin_guard.policy import RungState
-from axisor.features.margin_guard.repository import list_rules, list_rung_states
+from axisor.features.margin_guard.repository import ScopedRule, list_rules, list_rung_states
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.infra.db.session import Database
 from axisor.infra.lease import FileLease
@@ -50,6 +49,8 @@ from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient
 from axisor.ports.market_feed import AccountFeed, FeedDown, FeedUp, TradeEvent, TradeEventKind, WalletEvent
+
+LOAD_DEADLINE_S: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,7 @@ class AccountRuntime:
         self._clock = clock
         self._timing = timing
         self._is_stream_up = False
+        self._is_rule_unreadable = False
         self._book = book = AccountBook(is_guarded=is_guarded)
         self._wallet = wallet = Wallet(
             exchange_account_id=exchange_account_id, clock=clock, blocked_until=money_in_blocked_until
@@ -138,6 +140,7 @@ class AccountRuntime:
             exchange_account_id=exchange_account_id,
             client=client,
             executor=executor,
+            database=database,
             book=book,
             wallet=wallet,
             decider=decider,
@@ -150,6 +153,9 @@ class AccountRuntime:
         )
         self._desk = RequestDesk(
             client=client,
+            tasks=tasks,
+            reader=reader,
+            wallet=wallet,
             book=book,
             decider=decider,
             dispatcher=dispatcher,
@@ -161,10 +167,8 @@ class AccountRuntime:
     async def load(self) -> None:
         """Read what PostgreSQL knows: positions, rules, steps, budgets, intents, attempts, the owner's switch."""
         now = self._clock.now()
-        async with self._database.transaction() as connection:
-            stored = await list_positions(
-                connection, self._account_id, statuses=(TradeStatus.OPEN, TradeStatus.RUNNING)
-            )
+        async with asyncio.timeout(LOAD_DEADLINE_S), self._database.transaction() as connection:
+            stored = await list_positions(connection, self._account_id, statuses=(TradeStatus.RUNNING,))
             rungs = await list_rung_states(connection, self._account_id)
             self._wallet.budget = Budget(await list_reservations(connection, self._account_id, now=now))
             intents = await list_intents(connection, self._account_id)
@@ -182,7 +186,12 @@ class AccountRuntime:
                 watched.intents[intent.cause] = (intent.intent_id, intent.attempts)
         for attempt in attempts:
             if (watched := self._book.trades.get(attempt.trade_id)) is not None:
-                watched.put(self._inherited(attempt, now))
+                self._settler.take_up(watched, self._settler.inherited(attempt))
+            elif attempt.is_open:
+                # Its trade was never stored. The reading that finds the trade takes it up.
+                self._book.orphans.setdefault(attempt.trade_id, []).append(self._settler.inherited(attempt))
+        for position in stored:
+            self._book.trades[position.trade.trade_id].expect_counter(position.requested_at)
         await self.reload_rules()
         self._reader.read_soon()
 
@@ -199,6 +208,8 @@ class AccountRuntime:
             last_tag=tags.get(trade.trade_id),
             own_stops=set() if own is None else {own},
             own_stop_price=own,
+            told_stop_price=own,
+            is_stop_removed=own is not None and trade.stop_loss_price is None,
             funding_paid_sats=position.funding_paid_sats or 0,
             explained_funding_sum=None if position.funding_paid_sats is None else trade.sum_funding_fees_sats,
             close_reason=position.close_reason,
@@ -206,23 +217,23 @@ class AccountRuntime:
             stored=trade,
         )
 
-    def _inherited(self, attempt: Attempt, now: datetime) -> Attempt:
-        """Return an attempt of an earlier owner: what it left as sent may have left, or not."""
-        if attempt.state is not AttemptState.SENT:
-            return attempt
-        unknown = advance(attempt, AttemptState.UNKNOWN, at=now, reason="sender_gone")
-        self._executor.record(unknown, None)
-        return unknown
-
     async def reload_rules(self) -> None:
         """Read rules and the owner's switch anew, and decide again for every trade."""
-        async with self._database.transaction() as connection:
-            scoped = await list_rules(connection, self._account_id)
+        scoped: list[ScopedRule] = []
+        async with asyncio.timeout(LOAD_DEADLINE_S), self._database.transaction() as connection:
             self._wallet.stopped = await stopped_scopes(connection, self._account_id)
-        self._book.take_rules(
-            next((entry.rule for entry in scoped if entry.trade_id is None), None),
-            {entry.trade_id: entry.rule for entry in scoped if entry.trade_id is not None},
-        )
+            try:
+                scoped = await list_rules(connection, self._account_id)
+                self._is_rule_unreadable = False
+            except InvalidRule:
+                # The rules in force stay, and the account says what is wrong with it.
+                log.exception("rule_unreadable", account=self._account_id)
+                self._is_rule_unreadable = True
+        if not self._is_rule_unreadable:
+            self._book.take_rules(
+                next((entry.rule for entry in scoped if entry.trade_id is None), None),
+                {entry.trade_id: entry.rule for entry in scoped if entry.trade_id is not None},
+            )
         self._decider.evaluate_all()
 
     async def run(self) -> None:
@@ -277,9 +288,9 @@ class AccountRuntime:
         """Decide for one trade from present facts."""
         self._decider.evaluate(trade_id, tick_at=tick_at)
 
-    async def take_request(self, request: CommandRequest) -> None:
-        """Carry out what a person asked for, once."""
-        await self._desk.take(request)
+    def take_request(self, request: CommandRequest) -> None:
+        """Carry out what a person asked for, once, without making the caller wait."""
+        self._desk.take(request)
 
     def forget_triggers(self) -> None:
         """Take every trade out of the index: this runtime ends."""
@@ -298,6 +309,8 @@ class AccountRuntime:
             reasons.append("account_unread")
         if self._reader.is_key_refused:
             reasons.append("key_refused")
+        if self._is_rule_unreadable:
+            reasons.append("rule_unreadable")
         if self._recorder.is_database_away:
             reasons.append("database_away")
         return {

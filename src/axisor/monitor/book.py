@@ -4,16 +4,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
+from typing import Final
 
-from axisor.domain.commands import AddMargin, CloseTrade, SetStopLoss
+from axisor.domain.commands import AddMargin, CloseTrade, CommandName, SetStopLoss
 from axisor.domain.counter import added_sats
 from axisor.domain.trades import CloseReason, Trade
 from axisor.domain.units import IntentId, Price, TradeId
-from axisor.features.execution.attempts import Attempt, AttemptState, Cause
+from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind
 from axisor.features.margin_guard.policy import PendingTopUp, RungState, full_room
 from axisor.features.margin_guard.rule import GuardRule
 
-STOP_PENDING_S = 2.0
+STOP_PENDING_S: Final = 2.0
+ENDED_KEPT_S: Final = 600.0
+NO_EFFECT_STATES: Final = (AttemptState.NOT_APPLIED, AttemptState.REFUSED, AttemptState.NOT_PROCESSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """How often a command failed in a row, and when it may be tried again."""
+
+    failures: int
+    retry_boottime_s: float
 
 
 @dataclass(slots=True)
@@ -41,7 +52,15 @@ class WatchedTrade:
     is_end_told: bool = False
     hold_reason: str | None = None
     tick_at: datetime | None = None
-    failures: int = 0
+    setbacks: dict[CommandName, Setback] = field(default_factory=dict)
+    must_read_until_s: float = float("-inf")
+    """Money-in waits for a reading, at most so long: after a refusal it decides whether more is wanted, after an
+    unknown outcome it may show the effect that a second send would double."""
+    is_missing: bool = False
+    """It stands in no list of running trades, and its end is not found yet."""
+    quiet_ends: dict[tuple[IntentId, int], float] = field(default_factory=dict)
+    """When the quiet period of each attempt ends, on the clock that nobody sets."""
+    told_stop_price: Price | None = None
     stored: Trade | None = None
     stored_boottime_s: float = float("-inf")
 
@@ -57,6 +76,18 @@ class WatchedTrade:
     @property
     def full_room(self) -> Fraction:
         return full_room(self.trade)
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether this process has read the trade: what the database remembers moves no sat."""
+        return self.requested_boottime_s > float("-inf")
+
+    def is_held_back(self, command: CommandName, boottime_s: float) -> bool:
+        """Return whether a command waits: for the reading after a refusal, or for its pause after a failure."""
+        if command is CommandName.ADD_MARGIN and boottime_s < self.must_read_until_s:
+            return True
+        setback = self.setbacks.get(command)
+        return setback is not None and boottime_s < setback.retry_boottime_s
 
     def funding_paid_of(self, trade: Trade) -> int:
         """Return the funding paid from the margin as far as explained, and what a grown sum adds to it.
@@ -119,11 +150,33 @@ class WatchedTrade:
         explained = sum(
             attempt.amount_sats or 0
             for attempt in self.attempts.values()
-            if attempt.state is AttemptState.CONFIRMED
-            and isinstance(attempt.command, AddMargin)
-            and attempt.signed_at >= oldest.signed_at
+            if isinstance(attempt.command, AddMargin) and _took_effect_since(attempt, oldest.signed_at)
         )
         return counter_sats - base - explained
+
+    def settled_top_ups(self) -> list[Attempt]:
+        """Return the top-ups that count as without effect and may yet show one, newest first."""
+        found = [
+            attempt
+            for attempt in self.attempts.values()
+            if attempt.state in NO_EFFECT_STATES and isinstance(attempt.command, AddMargin)
+        ]
+        return sorted(found, key=lambda attempt: attempt.signed_at, reverse=True)
+
+    def expect_counter(self, stored_at: datetime) -> None:
+        """Set what the counter should show, from stored facts and what took effect after them.
+
+        What the first reading shows beyond it came while nobody watched.
+        """
+        if self.trade.entry_margin_sats is None or not self.is_funding_explained:
+            return
+        self.counter_sats = self.counter_of(self.trade) + sum(
+            attempt.amount_sats or 0
+            for attempt in self.attempts.values()
+            if attempt.state in APPLIED_STATES
+            and isinstance(attempt.command, AddMargin)
+            and attempt.signed_at > stored_at
+        )
 
     def put(self, attempt: Attempt) -> None:
         self.attempts[(attempt.intent_id, attempt.attempt_no)] = attempt
@@ -134,10 +187,23 @@ class WatchedTrade:
             self.last_tag = attempt.tag
 
     def forget_settled(self, before: datetime) -> None:
-        """Drop attempts whose late evidence is no longer waited for."""
+        """Drop attempts whose late evidence is no longer waited for, and what only they needed."""
         self.attempts = {
             key: attempt for key, attempt in self.attempts.items() if attempt.is_open or attempt.signed_at > before
         }
+        self.quiet_ends = {key: ends_s for key, ends_s in self.quiet_ends.items() if key in self.attempts}
+        kept = {attempt.cause for attempt in self.attempts.values()}
+        self.intents = {
+            cause: known
+            for cause, known in self.intents.items()
+            if cause.kind is not CauseKind.BACKSTOP or cause in kept
+        }
+        stops = {
+            attempt.command.stop_price for attempt in self.attempts.values() if isinstance(attempt.command, SetStopLoss)
+        }
+        if self.own_stop_price is not None:
+            stops.add(self.own_stop_price)
+        self.own_stops &= stops
 
     def set_rung(self, rung: str, *, is_armed: bool) -> RungState:
         """Use up a step, or make it ready again under the next number; return its new state."""
@@ -158,15 +224,29 @@ class AccountBook:
     def __init__(self, *, is_guarded: bool) -> None:
         self.is_guarded = is_guarded
         self.trades: dict[TradeId, WatchedTrade] = {}
+        self.orphans: dict[TradeId, list[Attempt]] = {}
+        """Attempts of an earlier process on trades that the database does not know yet."""
         self._default_rule: GuardRule | None = None
         self._trade_rules: dict[TradeId, GuardRule] = {}
+        self._ended: dict[TradeId, float] = {}
 
     def take_rules(self, default: GuardRule | None, by_trade: dict[TradeId, GuardRule]) -> None:
         """Take the rules as they are stored now."""
         self._default_rule, self._trade_rules = default, by_trade
         for watched in self.trades.values():
-            watched.rule = self.rule_of(watched.trade_id)
-            watched.hold_reason = None
+            rule = self.rule_of(watched.trade_id)
+            if rule != watched.rule:
+                watched.rule, watched.hold_reason = rule, None
+
+    def end(self, trade_id: TradeId, boottime_s: float) -> None:
+        """Watch a trade no more; closed is final, whatever an older reading still says."""
+        self.trades.pop(trade_id, None)
+        self._ended = {ended: at_s for ended, at_s in self._ended.items() if at_s > boottime_s - ENDED_KEPT_S}
+        self._ended[trade_id] = boottime_s
+
+    def has_ended(self, trade_id: TradeId) -> bool:
+        """Return whether a trade ended a short while ago."""
+        return trade_id in self._ended
 
     def rule_of(self, trade_id: TradeId) -> GuardRule | None:
         """Return the rule of a trade, its own before the account's; None where nothing is guarded."""
@@ -176,6 +256,12 @@ class AccountBook:
         """Yield every attempt that still matters."""
         for watched in self.trades.values():
             yield from watched.attempts.values()
+
+
+def _took_effect_since(attempt: Attempt, at: datetime) -> bool:
+    if attempt.state is AttemptState.CONFIRMED:
+        return attempt.signed_at >= at
+    return attempt.state is AttemptState.LATE_CONFIRMED and attempt.settled_at is not None and attempt.settled_at >= at
 
 
 def open_tags(attempts: Iterable[Attempt]) -> list[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import text
 
 from axisor.domain.trades import CloseReason, TradeStatus
@@ -18,6 +19,7 @@ from axisor.features.margin_guard.policy import RungState
 from axisor.features.margin_guard.repository import save_rung_states
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.features.notifications.service import record as record_activity
+from axisor.infra.ids import new_id
 from axisor.monitor.book import WatchedTrade
 from axisor.ports.clock import Clock
 
@@ -35,6 +37,10 @@ REQUEST_STATUS: Final = {
 _SAVE_BALANCE: Final = text(
     "update exchange_account set balance_sats = :balance, fee_tier = :tier, balance_read_at = :at "
     "where exchange_account_id = :account"
+)
+_INSERT_INCIDENT: Final = text(
+    "insert into incident (exchange_account_id, incident_id, kind, at, data) "
+    "values (:account, :incident, :kind, :at, cast(:data as jsonb)) on conflict do nothing"
 )
 
 
@@ -111,6 +117,21 @@ class Chronicle:
             )
 
         self.put(Write("balance", run, after=(lambda: self.changed("accounts")) if has_changed else None))
+
+    def store_incident(self, kind: str, data: dict[str, Any]) -> None:
+        """Write down something that should not have happened, for those who look after the installation."""
+        values = {
+            "account": self._account_id,
+            "incident": new_id(),
+            "kind": kind,
+            "at": self._clock.now(),
+            "data": msgspec.json.encode(data).decode(),
+        }
+
+        async def run(connection: Any) -> None:
+            await connection.execute(_INSERT_INCIDENT, values)
+
+        self.put(Write("incident", run))
 
     def store_decision(self, record: DecisionRecord) -> None:
         """Write a decision that led to no command."""

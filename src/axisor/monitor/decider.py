@@ -1,26 +1,32 @@
 """Deciding: facts to the policy, its deed to the urgency heap, its wake-ups to the index and the timers."""
 
-import asyncio
-import heapq
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+import structlog
+
+from axisor.domain.commands import CommandName
 from axisor.domain.trades import TradeStatus
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
 from axisor.features.execution.urgency import UrgencyHeap
 from axisor.features.margin_guard.policy import (
+    AddMarginDeed,
+    CloseDeed,
     Deed,
     Facts,
     Hold,
     HoldReason,
+    MoveStopDeed,
     WakeUps,
     WarnDeed,
     decide,
     price_wake_ups,
     rungs_ready_again,
 )
+from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.notifications.events import ActivityKind, Severity
+from axisor.monitor.alarms import Alarms
 from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.guard_index import GuardIndex
@@ -29,6 +35,9 @@ from axisor.monitor.scribe import Scribe
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 
+log = structlog.get_logger(__name__)
+
+BROKEN_RETRY_S: Final = 5.0
 LEAST_WAKE_S: Final = 0.05
 NO_PRICE_RETRY_S: Final = 0.5
 NO_DEADLINE_S: Final = 86_400.0
@@ -59,13 +68,13 @@ class Decider:
         self._chronicle = chronicle
         self._clock = clock
         self._allow_second_send = allow_second_send
-        self._timers: list[tuple[float, TradeId]] = []
-        self._timer_set = asyncio.Event()
+        self._alarms: Alarms[TradeId] = Alarms()
         self.due: UrgencyHeap[TradeId] = UrgencyHeap()
 
     def forget(self, trade_id: TradeId) -> None:
         """Take a trade out of everything that could wake it."""
         self._index.discard((self._account_id, trade_id))
+        self._alarms.discard(trade_id)
         self.due.discard(trade_id)
 
     def forget_triggers(self) -> None:
@@ -78,20 +87,15 @@ class Decider:
         self.due.push(watched.trade_id, deadline_s=self._deadline_s(watched))
 
     async def run_timers(self) -> None:
+        """Wake trades at their time, for ever."""
         while True:
-            wait_s = max(0.0, self._timers[0][0] - self._clock.boottime_s()) if self._timers else NO_DEADLINE_S
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._timer_set.wait()
-                self._timer_set.clear()
-            except TimeoutError:
-                while self._timers and self._timers[0][0] <= self._clock.boottime_s():
-                    _, trade_id = heapq.heappop(self._timers)
-                    self.evaluate(trade_id)
+            await self._alarms.wait(self._clock.boottime_s())
+            for trade_id in self._alarms.take_due(self._clock.boottime_s()):
+                self.evaluate(trade_id)
 
     def wake_at(self, trade_id: TradeId, boottime_s: float) -> None:
-        heapq.heappush(self._timers, (boottime_s, trade_id))
-        self._timer_set.set()
+        """Decide for a trade again at an instant of the boot-time clock, or earlier."""
+        self._alarms.set(trade_id, boottime_s)
 
     def evaluate_all(self) -> None:
         """Decide again for every trade."""
@@ -103,6 +107,15 @@ class Decider:
         watched = self._book.trades.get(trade_id)
         if watched is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
             return
+        try:
+            self._evaluate(watched, watched.rule, tick_at=tick_at)
+        except Exception:
+            # One trade that cannot be decided must not cost the others their guard.
+            log.exception("trade_not_decided", account=self._account_id, trade_id=trade_id)
+            self.wake_at(trade_id, self._clock.boottime_s() + BROKEN_RETRY_S)
+
+    def _evaluate(self, watched: WatchedTrade, rule: GuardRule, *, tick_at: datetime | None) -> None:
+        trade_id = watched.trade_id
         facts = self.facts(watched)
         if facts is None:
             self.wake_at(trade_id, self._clock.boottime_s() + NO_PRICE_RETRY_S)
@@ -115,15 +128,37 @@ class Decider:
             self._warn(watched, facts, decision)
             facts = self.facts(watched) or facts
             decision = self.decide(watched, facts)
-        wake = price_wake_ups(facts, watched.rule)
+        wake = price_wake_ups(facts, rule)
         if isinstance(decision, Hold):
             wake = self._take_hold(watched, facts, decision, wake)
+        elif watched.is_held_back(command_of(decision), self._clock.boottime_s()):
+            self.wake_at(trade_id, self._retry_boottime_s(watched, command_of(decision)))
         else:
             self.push(watched)
         bucket = self._market.level_for(watched.trade.quantity_usd)
         self._index.put((self._account_id, trade_id), wake, bucket=bucket)
 
+    def _retry_boottime_s(self, watched: WatchedTrade, command: CommandName) -> float:
+        now_s = self._clock.boottime_s()
+        setback = watched.setbacks.get(command)
+        retry_s = now_s if setback is None else setback.retry_boottime_s
+        if command is CommandName.ADD_MARGIN:
+            retry_s = max(retry_s, min(watched.must_read_until_s, now_s + NO_PRICE_RETRY_S))
+        return max(retry_s, now_s + LEAST_WAKE_S)
+
+    def wants(self, watched: WatchedTrade) -> bool:
+        """Return whether there is something to send for a trade now; where there is not, set what wakes it."""
+        facts = self.facts(watched)
+        if facts is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
+            return False
+        decision = self.decide(watched, facts)
+        if isinstance(decision, Hold | WarnDeed):
+            self.evaluate(watched.trade_id)
+            return False
+        return not watched.is_held_back(command_of(decision), self._clock.boottime_s())
+
     def decide(self, watched: WatchedTrade, facts: Facts) -> Deed | Hold:
+        """Return what the policy says of a trade now."""
         assert watched.rule is not None
         rule = watched.rule
         if not self._allow_second_send and rule.allow_second_send:
@@ -131,9 +166,9 @@ class Decider:
         return decide(facts, rule, now=self._clock.now())
 
     def facts(self, watched: WatchedTrade) -> Facts | None:
-        """Return what a decision may depend on, or None without a price that may move sats."""
+        """Return what a decision may depend on, or None without a fresh price or a reading that may move sats."""
         boottime_s = self._clock.boottime_s()
-        if not self._market.is_fresh(boottime_s):
+        if not self._market.is_fresh(boottime_s) or not watched.is_read or watched.is_missing:
             return None
         trade = watched.trade
         price = self._market.trigger_price(trade.side, trade.quantity_usd, boottime_s)
@@ -232,3 +267,14 @@ class Decider:
                 {"reason": hold.reason.value, "shortfall_sats": hold.shortfall_sats},
                 decision_id=record.decision_id,
             )
+
+
+def command_of(deed: AddMarginDeed | MoveStopDeed | CloseDeed) -> CommandName:
+    """Return the command that carries a deed out."""
+    match deed:
+        case AddMarginDeed():
+            return CommandName.ADD_MARGIN
+        case MoveStopDeed():
+            return CommandName.SET_STOP_LOSS
+        case CloseDeed():
+            return CommandName.CLOSE_TRADE

@@ -1,10 +1,12 @@
 """Acting: the most urgent first, one token, a decision from present facts, one durable attempt, one sending."""
 
-from typing import Any, Final
+import asyncio
+from typing import Final
 
 import structlog
 
-from axisor.domain.commands import AddMargin, CloseTrade, Command, SetStopLoss
+from axisor.domain.commands import AddMargin, CloseTrade, Command, CommandName, SetStopLoss
+from axisor.domain.errors import LeaseLost
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, IntentId, usd_number
 from axisor.features.execution.attempts import (
@@ -19,23 +21,28 @@ from axisor.features.execution.attempts import (
 from axisor.features.execution.executor import Draft, Executor, amount_of, with_answer
 from axisor.features.execution.ledger import DecisionRecord
 from axisor.features.execution.outcome import classify
-from axisor.features.execution.repository import AttemptExists, SpendingStopped
+from axisor.features.execution.recorder import AWAY
+from axisor.features.execution.repository import AttemptExists, SpendingStopped, list_attempts
 from axisor.features.margin_guard.policy import AddMarginDeed, CloseDeed, Facts, Hold, MoveStopDeed, WarnDeed
+from axisor.infra.db.session import Database
 from axisor.infra.ids import new_id
 from axisor.infra.tasks import TaskSet
-from axisor.monitor.book import AccountBook, WatchedTrade, open_tags
+from axisor.monitor.book import AccountBook, Setback, WatchedTrade, open_tags
 from axisor.monitor.chronicle import Chronicle
-from axisor.monitor.decider import Decider
-from axisor.monitor.reader import MOST_BACK_OFF_S, AccountReader
+from axisor.monitor.decider import Decider, command_of
+from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.settler import Settler
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
-from axisor.ports.exchange import Answer, AnswerKind, ExchangeClient, Lane
+from axisor.ports.exchange import Answer, AnswerKind, ExchangeClient, Lane, SignedRequest
 
 log = structlog.get_logger(__name__)
 
 TOKEN_DEADLINE_S: Final = 1.0
+LEARN_DEADLINE_S: Final = 2.0
+SECOND_SEND_AFTER_S: Final = 0.5
+MOST_PAUSE_S: Final = 2.0
 
 
 class Dispatcher:
@@ -47,6 +54,7 @@ class Dispatcher:
         exchange_account_id: ExchangeAccountId,
         client: ExchangeClient,
         executor: Executor,
+        database: Database,
         book: AccountBook,
         wallet: Wallet,
         decider: Decider,
@@ -60,6 +68,7 @@ class Dispatcher:
         self._account_id = exchange_account_id
         self._client = client
         self._executor = executor
+        self._database = database
         self._book = book
         self._wallet = wallet
         self._decider = decider
@@ -69,34 +78,73 @@ class Dispatcher:
         self._chronicle = chronicle
         self._clock = clock
         self._tasks = tasks
+        self.turn = asyncio.Lock()
+        """Whoever holds it is the only one that decides and writes an attempt."""
 
     async def run(self) -> None:
+        """Act for ever, the most urgent first.
+
+        Raises:
+            LeaseLost: another process may send for this account now.
+        """
         while True:
-            trade_id = await self._decider.due.pop()
-            watched = self._book.trades.get(trade_id)
-            if watched is None:
+            watched = self._book.trades.get(await self._decider.due.pop())
+            if watched is None or not self._decider.wants(watched):
                 continue
             if not await self._client.limiter.acquire(Lane.PROTECT, deadline_s=TOKEN_DEADLINE_S):
                 self._decider.push(watched)
                 continue
-            try:
+            if watched.trade_id in self._book.trades:
+                self._decider.push(watched)
+            # Whoever became more urgent while the token was awaited goes first.
+            if len(self._decider.due):
+                urgent = self._book.trades.get(await self._decider.due.pop())
+                if urgent is not None:
+                    await self._try(urgent)
+
+    async def _try(self, watched: WatchedTrade) -> None:
+        trade_id = watched.trade_id
+        try:
+            async with self.turn:
                 await self._act(watched)
-            except SpendingStopped:
-                self._wallet.stopped |= {trade_id}
-                self._decider.evaluate(trade_id)
-            except AttemptExists:
-                log.exception("attempt_exists", trade_id=trade_id)
-                self._reader.read_soon()
-                self._retry_later(watched)
-            except OSError:
-                log.exception("nothing_durable", trade_id=trade_id)
-                self._retry_later(watched)
+        except LeaseLost:
+            raise
+        except SpendingStopped:
+            self._wallet.stopped |= {trade_id}
+            self._decider.evaluate(trade_id)
+        except AttemptExists:
+            log.exception("attempt_exists", trade_id=trade_id)
+            await self._learn_attempts()
+            self._reader.read_soon()
+            self._retry_later(watched, None)
+        except Exception:
+            # Neither database nor disk took the attempt, or it could not be made: nothing was sent.
+            log.exception("command_not_sent", trade_id=trade_id)
+            self._retry_later(watched, None)
+
+    async def _learn_attempts(self) -> None:
+        """Take up what the database knows and memory does not: it stands in the way of a new attempt."""
+        try:
+            async with asyncio.timeout(LEARN_DEADLINE_S), self._database.transaction() as connection:
+                stored = await list_attempts(connection, self._account_id, now=self._clock.now())
+        except AWAY as error:
+            log.warning("attempts_unread", account=self._account_id, error=type(error).__name__)
+            return
+        for attempt in stored:
+            watched = self._book.trades.get(attempt.trade_id)
+            if watched is not None and (attempt.intent_id, attempt.attempt_no) not in watched.attempts:
+                self._settler.take_up(watched, self._settler.inherited(attempt))
 
     async def _act(self, watched: WatchedTrade) -> None:
         facts = self._decider.facts(watched)
         if facts is None or watched.rule is None:
+            self._decider.evaluate(watched.trade_id)
             return
         match self._decider.decide(watched, facts):
+            case WarnDeed() | Hold():
+                self._decider.evaluate(watched.trade_id)
+            case deed if watched.is_held_back(command_of(deed), self._clock.boottime_s()):
+                self._decider.evaluate(watched.trade_id)
             case AddMarginDeed() as deed:
                 await self._top_up(watched, facts, deed)
             case MoveStopDeed(stop_price=price, reason=reason):
@@ -108,8 +156,6 @@ class Dispatcher:
                 cause = self._rule_cause(watched, rung, number)
                 record = self._scribe.decision_record(watched, facts, "close", rung, {})
                 await self.submit(watched, CloseTrade(trade_id=watched.trade_id), cause, record)
-            case WarnDeed() | Hold():
-                self._decider.evaluate(watched.trade_id)
 
     async def _top_up(self, watched: WatchedTrade, facts: Facts, deed: AddMarginDeed) -> None:
         tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
@@ -155,6 +201,14 @@ class Dispatcher:
         tag: int | None = None,
         is_second_send: bool = False,
     ) -> None:
+        """Make one attempt durable and send it in the background; whoever calls holds `turn` and took a token.
+
+        Raises:
+            LeaseLost: this process may not send any more.
+            SpendingStopped, AttemptExists: the database knows a reason against it; nothing was sent.
+            EntryMarginUnknown: a top-up whose effect could not be told.
+            OSError: neither the database nor the local disk takes the attempt; nothing was sent.
+        """
         intent_id, attempts = watched.intents.get(cause, (IntentId(new_id()), 0))
         draft = Draft(
             command=command,
@@ -165,18 +219,17 @@ class Dispatcher:
             amount_sats=amount_of(command),
             tag=tag,
             is_second_send=is_second_send,
-            counter_before_sats=watched.counter_of(watched.trade),
+            counter_before_sats=watched.counter_of(watched.trade) if isinstance(command, AddMargin) else None,
             tick_at=watched.tick_at,
             decision=record,
         )
         attempt, request = await self._executor.write(draft)
-        watched.put(attempt)
+        self._settler.take_up(watched, attempt)
         watched.changed_boottime_s = self._clock.boottime_s()
-        self._wallet.reserve(attempt)
         self._tasks.start(self._send(watched, attempt, request), name=f"send {command.name.value}")
         self._chronicle.changed("positions")
 
-    async def _send(self, watched: WatchedTrade, attempt: Attempt, request: Any) -> None:
+    async def _send(self, watched: WatchedTrade, attempt: Attempt, request: SignedRequest) -> None:
         answer = await self._executor.send(request)
         present = watched.attempts.get((attempt.intent_id, attempt.attempt_no), attempt)
         if present.state is not AttemptState.SENT:
@@ -184,51 +237,63 @@ class Dispatcher:
         sent = with_answer(present, answer)
         paid_sats = None if answer.trade is None else watched.funding_paid_of(answer.trade)
         state, reason = classify(sent, answer, funding_paid_sats=paid_sats)
-        if answer.trade is not None and answer.kind is AnswerKind.ACCEPTED:
+        is_shown = answer.trade is not None and answer.kind is AnswerKind.ACCEPTED
+        if is_shown and answer.trade is not None:
             self._take_answer(watched, attempt, answer.trade, state)
         at = answer.answered_at or self._clock.now()
         self._settler.conclude(watched, advance(sent, state, at=at, reason=reason), answer)
-        await self._follow_up(watched, state, answer)
+        if is_shown:
+            self._chronicle.store(watched, "answer", force=True)
+        await self._follow_up(watched, attempt.command.name, state, answer)
 
     def _take_answer(self, watched: WatchedTrade, attempt: Attempt, trade: Trade, state: AttemptState) -> None:
         """Take the facts of an answer: they are as new as the answer itself."""
-        if isinstance(attempt.command, SetStopLoss):
-            watched.own_stops.add(attempt.command.stop_price)
-        if (
-            isinstance(attempt.command, AddMargin)
-            and state is AttemptState.CONFIRMED
-            and watched.counter_sats is not None
-        ):
-            watched.counter_sats = max(watched.counter_sats, watched.counter_of(trade))
+        command = attempt.command
+        if isinstance(command, AddMargin) and state is AttemptState.CONFIRMED and watched.counter_sats is not None:
+            # Only what is ours: whatever else the counter grew by is told or taken as late by the next reading.
+            watched.counter_sats += command.amount_sats
         watched.trade = trade
         watched.requested_boottime_s = watched.changed_boottime_s = self._clock.boottime_s()
         watched.requested_at = self._clock.now()
-        self._chronicle.store(watched, "answer", force=True)
 
-    async def _follow_up(self, watched: WatchedTrade, state: AttemptState, answer: Answer) -> None:
+    async def _follow_up(
+        self, watched: WatchedTrade, command: CommandName, state: AttemptState, answer: Answer
+    ) -> None:
         match state:
             case AttemptState.CONFIRMED | AttemptState.LATE_CONFIRMED:
-                watched.failures = 0
                 if watched.trade.status is TradeStatus.CLOSED:
                     self._reader.take_end(watched)
                 self._reader.read_soon()
                 self._decider.evaluate(watched.trade_id)
             case AttemptState.UNKNOWN:
+                watched.changed_boottime_s = self._clock.boottime_s()
+                watched.must_read_until_s = watched.changed_boottime_s + SECOND_SEND_AFTER_S
                 self._reader.read_soon()
                 self._decider.evaluate(watched.trade_id)
             case AttemptState.REFUSED:
+                watched.must_read_until_s = float("inf")
+                watched.changed_boottime_s = self._clock.boottime_s()
                 self._reader.read_soon()
-                self._retry_later(watched)
+                self._retry_later(watched, command)
             case AttemptState.NOT_PROCESSED:
                 if answer.is_auth_failure:
-                    self._reader.note_auth_failure()
-                    await self._reader.try_sync_clock()
-                self._retry_later(watched)
+                    await self._reader.take_auth_failure()
+                self._retry_later(watched, command)
             case AttemptState.SENT | AttemptState.NOT_APPLIED:
                 pass
 
-    def _retry_later(self, watched: WatchedTrade) -> None:
-        """Decide again: at once after the first failure, then with growing pauses; a new attempt, never the old one."""
-        watched.failures += 1
-        pause_s = 0.0 if watched.failures == 1 else min(MOST_BACK_OFF_S, 0.05 * (1 << min(watched.failures, 10)))
-        self._decider.wake_at(watched.trade_id, self._clock.boottime_s() + pause_s)
+    def _retry_later(self, watched: WatchedTrade, command: CommandName | None) -> None:
+        """Decide again: at once after the first failure, then with growing pauses; a new attempt, never the old one.
+
+        Without `command` nothing of any kind went out.
+        """
+        now_s = self._clock.boottime_s()
+        names = CommandName if command is None else (command,)
+        for name in names:
+            setback = watched.setbacks.get(name)
+            failures = 1 if setback is None else setback.failures + 1
+            pause_s = (
+                0.0 if command is not None and failures == 1 else min(MOST_PAUSE_S, 0.05 * (1 << min(failures, 10)))
+            )
+            watched.setbacks[name] = Setback(failures, now_s + pause_s)
+        self._decider.wake_at(watched.trade_id, max(watched.setbacks[name].retry_boottime_s for name in names))

@@ -36,7 +36,8 @@ class GuardIndex:
     def due(self, market: MarketState, boottime_s: float) -> Iterator[TradeKey]:
         """Yield every trade whose trigger the present prices have reached; it must be put again."""
         levels = market.levels
-        for bucket, index in self._by_bucket.items():
+        # What fires is put again while this goes on, perhaps into a bucket that is new.
+        for bucket, index in list(self._by_bucket.items()):
             level = levels[bucket] if bucket is not None and bucket < len(levels) else None
             span = market.span(level, boottime_s)
             if span is not None:

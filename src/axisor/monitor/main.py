@@ -104,8 +104,10 @@ def _dead_pid(dead_file: Path) -> int | None:
 
 async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyncio.Event) -> None:
     settings, clock = parts.settings, parts.clock
+    renewing = tasks.start(_renew(parts), name="lease while the database is awaited")
     await _until_database(parts, stop)
     await parts.check()
+    renewing.cancel()
     watches = {
         network: NetworkWatch(
             network=network,
@@ -118,7 +120,7 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
     def make_runtime(
         account: AccountRow, watch: NetworkWatch, account_tasks: TaskSet
     ) -> Awaitable[tuple[AccountRuntime, Callable[[], Awaitable[None]]]]:
-        return _make_runtime(parts, _Nudger(valkey, tasks), account, watch, account_tasks)
+        return _make_runtime(parts, Nudger(valkey, tasks), account, watch, account_tasks)
 
     shard = Shard(database=parts.database, watches=watches, make_runtime=make_runtime, clock=clock)
     async with asyncio.TaskGroup() as group:
@@ -149,14 +151,13 @@ async def _until_database(parts: MonitorParts, stop: asyncio.Event) -> None:
             await parts.recorder.merge_spool_now()
         except AWAY as error:
             log.warning("database_awaited", error=type(error).__name__)
-            parts.lease.renew()
             await parts.clock.sleep(LEASE_RETRY_S)
         else:
             return
 
 
 @dataclass(frozen=True, slots=True)
-class _Nudger:
+class Nudger:
     """Tells the pages to look again, without making anyone wait."""
 
     valkey: Valkey
@@ -174,7 +175,7 @@ class _Nudger:
 
 
 async def _make_runtime(
-    parts: MonitorParts, nudger: _Nudger, account: AccountRow, watch: NetworkWatch, account_tasks: TaskSet
+    parts: MonitorParts, nudger: Nudger, account: AccountRow, watch: NetworkWatch, account_tasks: TaskSet
 ) -> tuple[AccountRuntime, Callable[[], Awaitable[None]]]:
     settings = parts.settings
     client, feed, close = await parts.connect(account.network, account.exchange_account_id)

@@ -52,8 +52,11 @@ class MarketState:
 
     def take_price(self, price: LastPrice) -> bool:
         """Take a price; return False where it is suspect or older than what is known."""
+        if price.floor <= 0:
+            return False
         if self._last is not None:
-            if price.at < self._last.at or price.floor <= 0:
+            # A frame dated in the future must not silence the market for ever: a stale one gives way.
+            if price.at < self._last.at and self.is_fresh(price.received_boottime_s):
                 return False
             if _jump(self._last.floor, price.floor) > SUSPECT_JUMP:
                 confirmed = self._suspect is not None and _jump(self._suspect.floor, price.floor) <= CONFIRMING_BAND

@@ -51,17 +51,16 @@ class Narrator:
             rate = fee_rate(self._wallet.fee_tier)
             returns_sats = closing_value_sats(trade=trade, exit_price=price, fee_rate=rate)
         data = {"stop_price": usd_number(price), "returns_sats": returns_sats}
-        earlier = [stop for stop in watched.own_stops if stop != price]
-        if not earlier:
+        earlier = watched.told_stop_price
+        if earlier is None or earlier == price:
             return self._chronicle.activity(
                 watched, ActivityKind.STOP_SET, Severity.INFO, data, decision_id=attempt.decision_id
             )
-        nearest = min(earlier, key=lambda stop: abs(stop - price))
         return self._chronicle.activity(
             watched,
             ActivityKind.STOP_MOVED,
             Severity.DEED,
-            {"old_stop_price": usd_number(nearest), "new_stop_price": usd_number(price), "returns_sats": returns_sats},
+            {"old_stop_price": usd_number(earlier), "new_stop_price": usd_number(price), "returns_sats": returns_sats},
             decision_id=attempt.decision_id,
         )
 
@@ -87,7 +86,7 @@ class Narrator:
                     "settles_at": attempt.quiet_until.isoformat(),
                 }
                 return self._chronicle.activity(watched, ActivityKind.RESCUE_UNKNOWN, Severity.CAUTION, data, **record)
-            case AttemptState.REFUSED if watched.failures == 0:
+            case AttemptState.REFUSED if attempt.command.name not in watched.setbacks:
                 data = {"amount_sats": amount_sats, "reason": attempt.reason}
                 return self._chronicle.activity(watched, ActivityKind.RESCUE_REFUSED, Severity.DANGER, data, **record)
             case _:

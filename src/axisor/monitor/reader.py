@@ -1,9 +1,10 @@
 """Readings of the account: when, in which order, and what they say of trades that come, change and go."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -11,7 +12,7 @@ from axisor.domain.counter import explain_funding
 from axisor.domain.errors import ExchangeAuthFailed, ExchangeError
 from axisor.domain.room import distance
 from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, TradeStatus
-from axisor.domain.units import ExchangeAccountId, usd_number
+from axisor.domain.units import ExchangeAccountId, TradeId, usd_number
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.margin_guard.plan import opening_cost_sats
 from axisor.features.margin_guard.rule import TopUp
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 CHANGED_RECENTLY_S: Final = 60.0
 SETTLE_EVERY_S: Final = 1.0
 FIRST_SETTLE_AFTER_S: Final = 0.1
+OVERDUE_S: Final = 60.0
+CLOSED_PAGES: Final = 10
 MOST_BACK_OFF_S: Final = 10.0
 AUTH_FAILURES: Final = 3
 AUTH_FAILURES_OVER_S: Final = 60.0
@@ -71,23 +74,32 @@ class AccountReader:
         self._clock = clock
         self._timing = timing
         self._read_now = asyncio.Event()
-        self._auth_failures: list[float] = []
+        self._auth_failures = 0
+        self._auth_failed_s = (0.0, 0.0)
         self.read_boottime_s: float | None = None
 
     def read_soon(self) -> None:
         """Read now, or as soon as the reading under way is done."""
         self._read_now.set()
 
-    def note_auth_failure(self) -> None:
-        """Take note that the exchange refused the key."""
-        self._auth_failures.append(self._clock.boottime_s())
-
     @property
     def is_key_refused(self) -> bool:
         """Return whether the key failed three times over a minute, the clock being right."""
-        boottime_s = self._clock.boottime_s()
-        recent = [at_s for at_s in self._auth_failures if boottime_s - at_s < 10 * AUTH_FAILURES_OVER_S]
-        return len(recent) >= AUTH_FAILURES and recent[-1] - recent[0] >= AUTH_FAILURES_OVER_S
+        return (
+            self._auth_failures >= AUTH_FAILURES
+            and self._auth_failed_s[1] - self._auth_failed_s[0] >= AUTH_FAILURES_OVER_S
+        )
+
+    async def take_auth_failure(self) -> None:
+        """Take note that the exchange refused the key; it counts where the clock is proven right."""
+        try:
+            await self._client.sync_clock()
+        except ExchangeError as error:
+            log.warning("clock_sync_failed", error=error.message)
+            return
+        now_s = self._clock.boottime_s()
+        self._auth_failed_s = (now_s if self._auth_failures == 0 else self._auth_failed_s[0], now_s)
+        self._auth_failures += 1
 
     async def run(self) -> None:
         """Read for ever."""
@@ -102,33 +114,29 @@ class AccountReader:
             try:
                 await self.read()
                 failures = 0
-                self._auth_failures.clear()
+                self._auth_failures = 0
             except ExchangeAuthFailed as error:
                 failures += 1
-                self.note_auth_failure()
                 log.warning("account_reading_refused", account=self._account_id, error=error.message)
-                await self.try_sync_clock()
+                await self.take_auth_failure()
             except ExchangeError as error:
                 failures += 1
                 log.warning("account_reading_failed", account=self._account_id, error=error.message)
 
-    async def try_sync_clock(self) -> None:
-        """Measure the exchange's clock anew, if it answers."""
-        try:
-            await self._client.sync_clock()
-        except ExchangeError as error:
-            log.warning("clock_sync_failed", error=error.message)
-
     def _read_interval_s(self, failures: int) -> float:
         if failures:
             return min(MOST_BACK_OFF_S, 0.25 * (1 << min(failures, 10)))
-        now = self._clock.now()
-        unsettled = [attempt for watched in self._book.trades.values() for attempt in watched.open_attempts()]
-        unknown = [attempt for attempt in unsettled if attempt.state is AttemptState.UNKNOWN]
-        if unknown:
-            quiet_s = min((attempt.quiet_until - now).total_seconds() for attempt in unknown)
-            return max(FIRST_SETTLE_AFTER_S, min(SETTLE_EVERY_S, quiet_s + 0.01))
-        return self._timing.near_s if self._is_near() else self._timing.far_s
+        now_s = self._clock.boottime_s()
+        quiet_s = [
+            watched.quiet_ends.get((attempt.intent_id, attempt.attempt_no), now_s) - now_s
+            for watched in self._book.trades.values()
+            for attempt in watched.open_attempts()
+            if attempt.state is AttemptState.UNKNOWN
+        ]
+        if quiet_s and max(quiet_s) > -OVERDUE_S:
+            nearest_s = min((left_s for left_s in quiet_s if left_s > 0), default=SETTLE_EVERY_S)
+            return max(FIRST_SETTLE_AFTER_S, min(SETTLE_EVERY_S, nearest_s + 0.01))
+        return self._timing.near_s if quiet_s or self._is_near() else self._timing.far_s
 
     def _is_near(self) -> bool:
         """Return whether any trade is inside twice its trigger distance, or changed within a minute."""
@@ -159,20 +167,31 @@ class AccountReader:
         account = await self._client.fetch_account(lane=lane)
         running = await self._client.list_running_trades(lane=lane)
         self._take_balance(account)
-        seen = set()
+        seen = {trade.trade_id for trade in running.value}
         for trade in running.value:
-            seen.add(trade.trade_id)
-            await self._take_reading(trade, running, lane=lane)
+            await self._isolated(trade.trade_id, self._take_reading(trade, running, lane=lane))
         for watched in list(self._book.trades.values()):
-            is_gone = (
+            watched.is_missing = (
                 watched.trade_id not in seen
                 and watched.trade.status is TradeStatus.RUNNING
                 and running.requested_boottime_s > watched.requested_boottime_s
             )
-            if is_gone or watched.trade.status is not TradeStatus.RUNNING:
-                await self._read_closed(watched, lane=lane)
+            if watched.is_missing or watched.trade.status is not TradeStatus.RUNNING:
+                await self._isolated(watched.trade_id, self._read_end(watched, lane=lane))
+        for trade_id in [orphan for orphan in self._book.orphans if orphan not in seen]:
+            await self._isolated(trade_id, self._read_orphan(trade_id, lane=lane))
         self.read_boottime_s = running.requested_boottime_s
+        self._wallet.budget.forget_ended(self._book.trades, self._clock.now())
         self._decider.evaluate_all()
+
+    async def _isolated(self, trade_id: TradeId, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work for one trade; what is odd about it must not cost the others their reading."""
+        try:
+            await work
+        except ExchangeError:
+            raise
+        except Exception:
+            log.exception("trade_not_read", account=self._account_id, trade_id=trade_id)
 
     def _take_balance(self, reading: Reading[AccountFacts]) -> None:
         facts = reading.value
@@ -181,20 +200,23 @@ class AccountReader:
             self._chronicle.store_balance(facts.balance_sats, facts.fee_tier, has_changed=news)
 
     async def _take_reading(self, trade: Trade, reading: Reading[tuple[Trade, ...]], *, lane: Lane) -> None:
+        if self._book.has_ended(trade.trade_id):
+            return  # closed is final
         watched = self._book.trades.get(trade.trade_id)
         if watched is None:
             watched = self._adopt(trade, reading.requested_boottime_s, reading.requested_at)
-        elif reading.requested_boottime_s < watched.changed_boottime_s:
-            return  # asked before the latest command or event: out of date
-        elif watched.trade.status in (TradeStatus.CLOSED, TradeStatus.CANCELED):
-            return  # closed is final
         if watched.explained_funding_sum != trade.sum_funding_fees_sats:
             await self._explain_funding(watched, trade, lane=lane)
+        if reading.requested_boottime_s < watched.changed_boottime_s:
+            return  # asked before the latest command or event: out of date
+        if watched.trade.status in (TradeStatus.CLOSED, TradeStatus.CANCELED):
+            return
         self._note_stop(watched, trade)
         watched.trade = trade
         watched.requested_boottime_s = reading.requested_boottime_s
         watched.requested_at = reading.requested_at
-        self._settler.settle(watched, reading.requested_at)
+        watched.must_read_until_s = float("-inf")
+        self._settler.settle(watched, reading.requested_boottime_s)
         self._chronicle.store(watched, "reading")
 
     def _adopt(self, trade: Trade, requested_boottime_s: float, requested_at: datetime) -> WatchedTrade:
@@ -203,6 +225,8 @@ class AccountReader:
         watched.rule = self._book.rule_of(trade.trade_id)
         watched.changed_boottime_s = requested_boottime_s
         self._book.trades[trade.trade_id] = watched
+        for attempt in self._book.orphans.pop(trade.trade_id, []):
+            self._settler.take_up(watched, attempt)
         log.info("trade_seen", account=self._account_id, trade_id=trade.trade_id, label=watched.label)
         if self._book.is_guarded:
             self._chronicle.tell(
@@ -223,7 +247,14 @@ class AccountReader:
         if trade.sum_funding_fees_sats == 0 and watched.explained_funding_sum is None:
             watched.explained_funding_sum = 0
             return
-        fees: Reading[tuple[FundingFee, ...]] = await self._client.list_funding_fees(trade.trade_id, lane=lane)
+        try:
+            fees: Reading[tuple[FundingFee, ...]] = await self._client.list_funding_fees(trade.trade_id, lane=lane)
+        except ExchangeAuthFailed:
+            raise
+        except ExchangeError as error:
+            # The facts of the trade count without it; only absence proves nothing until it is explained.
+            log.warning("funding_unread", account=self._account_id, trade_id=trade.trade_id, error=error.message)
+            return
         paid_sats = explain_funding(trade, fees.value)
         if paid_sats is not None:
             watched.funding_paid_sats = paid_sats
@@ -239,28 +270,47 @@ class AccountReader:
             watched.own_stop_price = stop
             watched.is_stop_removed = False
 
-    async def _read_closed(self, watched: WatchedTrade, *, lane: Lane) -> None:
-        """Find a trade that no longer runs in the list of closed ones; until it is found its end is not known."""
-        closed = await self._client.list_closed_trades(lane=lane, since=watched.trade.created_at)
-        found = next((trade for trade in closed.value.items if trade.trade_id == watched.trade_id), None)
-        if found is None:
-            canceled = await self._client.list_canceled_trades(lane=lane, since=watched.trade.created_at)
-            found = next((trade for trade in canceled.value.items if trade.trade_id == watched.trade_id), None)
+    async def _read_end(self, watched: WatchedTrade, *, lane: Lane) -> None:
+        """Find a trade that no longer runs in the lists of ended ones; until it is found its end is not known."""
+        found = await self._find_ended(watched.trade_id, since=watched.trade.created_at, lane=lane)
         if found is None:
             log.warning("trade_not_found", account=self._account_id, trade_id=watched.trade_id)
             return
-        if watched.explained_funding_sum != found.sum_funding_fees_sats:
-            await self._explain_funding(watched, found, lane=lane)
-        watched.trade = found
-        watched.requested_boottime_s = closed.requested_boottime_s
-        watched.requested_at = closed.requested_at
-        self._settler.settle(watched, closed.requested_at)
+        trade, requested_boottime_s, requested_at = found
+        if watched.explained_funding_sum != trade.sum_funding_fees_sats:
+            await self._explain_funding(watched, trade, lane=lane)
+        watched.trade = trade
+        watched.requested_boottime_s = requested_boottime_s
+        watched.requested_at = requested_at
+        self._settler.settle(watched, requested_boottime_s)
         self.take_end(watched)
 
-    def _drop_if_settled(self, watched: WatchedTrade) -> None:
-        """Forget an ended trade once none of its attempts is in doubt; until then readings go on."""
-        if not watched.open_attempts():
-            self._book.trades.pop(watched.trade_id, None)
+    async def _read_orphan(self, trade_id: TradeId, *, lane: Lane) -> None:
+        """Settle what an earlier process sent for a trade that ended before anybody stored it."""
+        found = await self._find_ended(trade_id, since=None, lane=lane)
+        if found is None:
+            log.warning("trade_not_found", account=self._account_id, trade_id=trade_id)
+            return
+        watched = self._adopt(*found)
+        await self._explain_funding(watched, watched.trade, lane=lane)
+        self._settler.settle(watched, watched.requested_boottime_s)
+        self.take_end(watched)
+
+    async def _find_ended(
+        self, trade_id: TradeId, *, since: datetime | None, lane: Lane
+    ) -> tuple[Trade, float, datetime] | None:
+        """Return a trade of the closed or canceled ones, with the age of the reading, or None."""
+        for list_ended in (self._client.list_closed_trades, self._client.list_canceled_trades):
+            cursor: str | None = None
+            for _ in range(CLOSED_PAGES):
+                page = await list_ended(lane=lane, since=since, cursor=cursor)
+                for trade in page.value.items:
+                    if trade.trade_id == trade_id:
+                        return trade, page.requested_boottime_s, page.requested_at
+                if page.value.next_cursor is None or page.value.next_cursor == cursor:
+                    break
+                cursor = page.value.next_cursor
+        return None
 
     def take_end(self, watched: WatchedTrade) -> None:
         """Store and tell that a trade ended, and watch it no more once nothing of it is in doubt."""
@@ -269,7 +319,8 @@ class AccountReader:
         reason = watched.close_reason or _guess_close_reason(trade)
         watched.close_reason = reason
         self._chronicle.store(watched, "reading", force=True)
-        self._drop_if_settled(watched)
+        if not watched.open_attempts():  # until none is in doubt, readings go on
+            self._book.end(watched.trade_id, self._clock.boottime_s())
         if trade.status is TradeStatus.CANCELED or watched.is_end_told:
             return
         watched.is_end_told = True

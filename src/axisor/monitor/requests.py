@@ -1,19 +1,30 @@
 """What people asked for, carried out once: the request's id is its cause."""
 
+from typing import Final
+
+import structlog
+
 from axisor.domain.commands import AddMargin, CancelOrder, CloseTrade, Command, SetStopLoss, SetTakeProfit
-from axisor.domain.errors import TradeNotRunning
+from axisor.domain.errors import DomainError, TradeNotRunning
 from axisor.domain.trades import TradeStatus
 from axisor.domain.units import Price
 from axisor.features.execution.attempts import Cause, CauseKind, next_tag
 from axisor.features.execution.repository import AttemptExists, SpendingStopped
 from axisor.features.execution.requests import CommandRequest
+from axisor.infra.tasks import TaskSet
 from axisor.monitor.book import AccountBook, WatchedTrade, open_tags
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
+from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import Scribe
+from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient, Lane
+
+log = structlog.get_logger(__name__)
+
+TOKEN_DEADLINE_S: Final = 10.0
 
 
 class RequestDesk:
@@ -23,6 +34,9 @@ class RequestDesk:
         self,
         *,
         client: ExchangeClient,
+        tasks: TaskSet,
+        reader: AccountReader,
+        wallet: Wallet,
         book: AccountBook,
         decider: Decider,
         dispatcher: Dispatcher,
@@ -31,46 +45,72 @@ class RequestDesk:
         clock: Clock,
     ) -> None:
         self._client = client
+        self._tasks = tasks
+        self._reader = reader
+        self._wallet = wallet
         self._book = book
         self._decider = decider
         self._dispatcher = dispatcher
         self._scribe = scribe
         self._chronicle = chronicle
         self._clock = clock
-        self._requests: dict[str, CommandRequest] = {}
+        self._under_way: set[str] = set()
+        self._arrived: dict[str, float] = {}
 
-    async def take(self, request: CommandRequest) -> None:
-        """Carry out what a person asked for, once: the request's id is its cause."""
-        watched = self._book.trades.get(request.trade_id)
+    def take(self, request: CommandRequest) -> None:
+        """Carry out a request in the background; one that is taken twice is carried out once."""
+        if request.request_id not in self._under_way:
+            self._under_way.add(request.request_id)
+            self._tasks.start(self._carry_out(request), name=f"request {request.command}")
+
+    async def _carry_out(self, request: CommandRequest) -> None:
+        try:
+            await self._try(request)
+        except (AttemptExists, SpendingStopped, DomainError) as error:
+            self._chronicle.finish_request(request, "refused", error.code)
+        except (KeyError, TypeError, ValueError):
+            log.exception("request_unreadable", request_id=request.request_id, command=request.command)
+            self._chronicle.finish_request(request, "refused", "malformed")
+        finally:
+            self._under_way.discard(request.request_id)
+
+    async def _try(self, request: CommandRequest) -> None:
         cause = Cause(kind=CauseKind.REQUEST, cause_id=request.request_id, key="1")
-        if watched is None or watched.trade.status is not TradeStatus.RUNNING:
-            self._chronicle.finish_request(request, "refused", "trade_not_running")
-            return
+        watched = self._book.trades.get(request.trade_id)
+        if watched is not None and cause in watched.intents:
+            return  # it was sent, and its outcome will be told
         if request.expires_at <= self._clock.now():
             self._chronicle.finish_request(request, "expired", None)
             return
-        if cause in watched.intents or request.request_id in self._requests:
+        if watched is None or watched.trade.status is not TradeStatus.RUNNING:
+            self._refuse_unless_new(request)
             return
-        self._requests[request.request_id] = request
-        try:
-            command, tag = self._requested_command(watched, request)
-        except TradeNotRunning as error:
-            self._chronicle.finish_request(request, "refused", error.message)
+        command, tag = self._requested_command(watched, request)
+        if isinstance(command, AddMargin) and self._wallet.blocks_money_in():
+            return  # the sweep brings it again
+        left_s = min(TOKEN_DEADLINE_S, (request.expires_at - self._clock.now()).total_seconds())
+        if not await self._client.limiter.acquire(Lane.USER, deadline_s=left_s):
             return
-        if not await self._client.limiter.acquire(Lane.USER, deadline_s=10.0):
-            del self._requests[request.request_id]
-            self._chronicle.finish_request(request, "expired", "rate_limit")
-            return
-        facts = self._decider.facts(watched)
-        record = None
-        if facts is not None:
-            record = self._scribe.decision_record(
-                watched, facts, command.name.value, "requested", dict(request.arguments)
-            )
-        try:
+        async with self._dispatcher.turn:
+            if cause in watched.intents or watched.trade.status is not TradeStatus.RUNNING:
+                return
+            facts = self._decider.facts(watched)
+            record = None
+            if facts is not None:
+                arguments = dict(request.arguments)
+                record = self._scribe.decision_record(watched, facts, command.name.value, "requested", arguments)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)
-        except (AttemptExists, SpendingStopped) as error:
-            self._chronicle.finish_request(request, "refused", error.code)
+
+    def _refuse_unless_new(self, request: CommandRequest) -> None:
+        """Refuse a request for a trade that does not run, once a reading after its arrival has agreed."""
+        now_s = self._clock.boottime_s()
+        arrived_s = self._arrived.setdefault(request.request_id, now_s)
+        read_s = self._reader.read_boottime_s
+        if read_s is None or read_s <= arrived_s:
+            self._reader.read_soon()
+            return
+        del self._arrived[request.request_id]
+        self._chronicle.finish_request(request, "refused", "trade_not_running")
 
     def _requested_command(self, watched: WatchedTrade, request: CommandRequest) -> tuple[Command, int | None]:
         trade_id = watched.trade_id

@@ -44,35 +44,66 @@ class Settler:
         self._narrator = narrator
         self._clock = clock
 
-    def settle(self, watched: WatchedTrade, requested_at: datetime) -> None:
-        """Take what a reading of the trade proves about its open attempts."""
+    def take_up(self, watched: WatchedTrade, attempt: Attempt) -> None:
+        """Take an attempt that was just written, or that an earlier process left."""
+        quiet_s = (attempt.quiet_until - self._clock.now()).total_seconds()
+        watched.quiet_ends[(attempt.intent_id, attempt.attempt_no)] = self._clock.boottime_s() + quiet_s
+        watched.put(attempt)
+        self._wallet.reserve(attempt)
+
+    def inherited(self, attempt: Attempt) -> Attempt:
+        """Return an attempt of an earlier owner: what it left as sent may have left, or not."""
+        if attempt.state is not AttemptState.SENT:
+            return attempt
+        unknown = advance(attempt, AttemptState.UNKNOWN, at=self._clock.now(), reason="sender_gone")
+        self._executor.record(unknown, None)
+        return unknown
+
+    def settle(self, watched: WatchedTrade, requested_boottime_s: float) -> None:
+        """Take what a reading of the trade, requested at that instant, proves about its attempts."""
         now = self._clock.now()
+        if watched.trade.entry_margin_sats is not None:
+            self._settle_by_counter(watched, now)
+        for attempt in watched.open_attempts():
+            is_top_up = isinstance(attempt.command, AddMargin)
+            if not is_top_up and shows_effect(attempt, watched.trade):
+                self.conclude(watched, advance(self._as_unknown(attempt, now), AttemptState.CONFIRMED, at=now), None)
+            elif requested_boottime_s > self._quiet_end_s(watched, attempt):
+                if is_top_up and not watched.is_funding_explained:
+                    continue  # a fee that is not explained could hide our sats
+                unknown = self._as_unknown(attempt, now)
+                if unknown is not attempt:
+                    self._executor.record(unknown, None)
+                self.conclude(
+                    watched, advance(unknown, AttemptState.NOT_APPLIED, at=now, reason="absent_after_quiet"), None
+                )
+        watched.forget_settled(now - LATE_EVIDENCE)
+
+    def _settle_by_counter(self, watched: WatchedTrade, now: datetime) -> None:
         counter_sats = watched.counter_of(watched.trade)
-        growth_sats = watched.growth(counter_sats)
-        verdict = explain_growth(watched.open_top_ups(), growth_sats=growth_sats)
+        settled = watched.settled_top_ups()
+        verdict = explain_growth(watched.open_top_ups(), growth_sats=watched.growth(counter_sats), settled=settled)
         for attempt in verdict.applied:
             self.conclude(watched, advance(self._as_unknown(attempt, now), AttemptState.CONFIRMED, at=now), None)
-        for attempt in watched.open_attempts():
-            if requested_at < attempt.signed_at:
-                continue
-            if not isinstance(attempt.command, AddMargin) and shows_effect(attempt, watched.trade):
-                self.conclude(watched, advance(self._as_unknown(attempt, now), AttemptState.CONFIRMED, at=now), None)
-            elif attempt.state is AttemptState.UNKNOWN and requested_at > attempt.quiet_until:
-                if isinstance(attempt.command, AddMargin) and not watched.is_funding_explained:
-                    continue  # a fee that is not explained could hide our sats
-                self.conclude(
-                    watched, advance(attempt, AttemptState.NOT_APPLIED, at=now, reason="absent_after_quiet"), None
-                )
-        if not watched.open_top_ups():
-            if verdict.foreign_sats and watched.counter_sats is not None:
-                self._take_foreign_growth(watched, verdict.foreign_sats, now)
-            watched.counter_sats = counter_sats
-        watched.forget_settled(now - LATE_EVIDENCE)
+        if verdict.late is not None:
+            self._take_late_effect(watched, verdict.late, now)
+        if watched.open_top_ups():
+            return
+        if verdict.foreign_sats and watched.counter_sats is not None:
+            self._chronicle.tell(
+                watched, ActivityKind.FOREIGN_TOP_UP, Severity.INFO, {"amount_sats": verdict.foreign_sats}
+            )
+        watched.counter_sats = counter_sats
+
+    def _quiet_end_s(self, watched: WatchedTrade, attempt: Attempt) -> float:
+        return watched.quiet_ends.get((attempt.intent_id, attempt.attempt_no), float("inf"))
 
     def conclude(self, watched: WatchedTrade, attempt: Attempt, answer: Answer | None) -> None:
         """Take an attempt's new state: memory first, then the database, then what follows from it."""
         watched.put(attempt)
         self._wallet.reserve(attempt)
+        if attempt.state in APPLIED_STATES:
+            watched.setbacks.pop(attempt.command.name, None)
         self._executor.record(attempt, answer, *self._consequences(watched, attempt, answer))
 
     def _as_unknown(self, attempt: Attempt, now: datetime) -> Attempt:
@@ -81,26 +112,30 @@ class Settler:
             return advance(attempt, AttemptState.UNKNOWN, at=now, reason="read_before_answer")
         return attempt
 
-    def _take_foreign_growth(self, watched: WatchedTrade, growth_sats: int, now: datetime) -> None:
-        """Find the late effect of an attempt that counted as not applied; else it was somebody else's top-up."""
-        for attempt in watched.attempts.values():
-            is_candidate = attempt.state in (
-                AttemptState.NOT_APPLIED,
-                AttemptState.REFUSED,
-                AttemptState.NOT_PROCESSED,
-            )
-            if is_candidate and attempt.amount_sats == growth_sats:
-                log.error("late_effect", account=self._account_id, trade_id=watched.trade_id, amount_sats=growth_sats)
-                late = advance(attempt, AttemptState.LATE_CONFIRMED, at=now, reason="late_evidence")
-                self.conclude(watched, late, None)
-                return
-        self._chronicle.tell(watched, ActivityKind.FOREIGN_TOP_UP, Severity.INFO, {"amount_sats": growth_sats})
+    def _take_late_effect(self, watched: WatchedTrade, attempt: Attempt, now: datetime) -> None:
+        """Book the effect of an attempt that counted as without one: an incident, and its sats are spent."""
+        log.error("late_effect", account=self._account_id, trade_id=watched.trade_id, amount_sats=attempt.amount_sats)
+        self.conclude(watched, advance(attempt, AttemptState.LATE_CONFIRMED, at=now, reason="late_evidence"), None)
+        self._chronicle.store_incident(
+            "late_effect",
+            {
+                "trade_id": watched.trade_id,
+                "intent_id": attempt.intent_id,
+                "attempt_no": attempt.attempt_no,
+                "amount_sats": attempt.amount_sats,
+                "counted_as": attempt.state.value,
+                "signed_at": attempt.signed_at.isoformat(),
+            },
+        )
 
     def _consequences(self, watched: WatchedTrade, attempt: Attempt, answer: Answer | None) -> list[Write]:
         also: list[Write] = []
         if attempt.state in APPLIED_STATES:
             if attempt.cause.kind is CauseKind.RULE:
-                also.append(self._chronicle.use_up(watched, attempt.cause.key.partition("#")[0]))
+                rung, _, number = attempt.cause.key.partition("#")
+                state = watched.rungs.get(rung)
+                if state is None or state.arming_no == int(number):  # a late effect of an earlier arming is history
+                    also.append(self._chronicle.use_up(watched, rung))
             if isinstance(attempt.command, SetStopLoss):
                 watched.own_stops.add(attempt.command.stop_price)
                 watched.own_stop_price = attempt.command.stop_price
@@ -108,6 +143,8 @@ class Settler:
         if attempt.cause.kind is CauseKind.REQUEST and attempt.state is not AttemptState.SENT:
             also.append(self._chronicle.settle_requested(attempt))
         activity = self._narrator.activity_of(watched, attempt, answer)
+        if attempt.state in APPLIED_STATES and isinstance(attempt.command, SetStopLoss):
+            watched.told_stop_price = attempt.command.stop_price
         if activity is not None:
             also.append(self._chronicle.activity_write(activity))
         return also

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import text
 
-from axisor.domain.errors import LeaseLost
+from axisor.domain.errors import AxisorError, LeaseLost
 from axisor.domain.units import ExchangeAccountId, UserId
 from axisor.features.execution.recorder import AWAY
 from axisor.features.execution.requests import list_due_requests
@@ -28,6 +28,7 @@ ACCOUNTS_EVERY_S: Final = 2.0
 REQUESTS_EVERY_S: Final = 1.0
 RULES_EVERY_S: Final = 5.0
 RESTART_AFTER_S: Final = 1.0
+SWEEP_DEADLINE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class Shard:
         self._make_runtime = make_runtime
         self._clock = clock
         self._owned: dict[ExchangeAccountId, _Owned] = {}
+        self._ending: dict[ExchangeAccountId, asyncio.Task[None]] = {}
         self._look_again = asyncio.Event()
         self.is_ready = asyncio.Event()
 
@@ -156,14 +158,22 @@ class Shard:
         for account_id, owned in list(self._owned.items()):
             if wanted.get(account_id) != owned.account:
                 owned.task.cancel()
+                self._ending[account_id] = owned.task
                 del self._owned[account_id]
+        self._ending = {account_id: task for account_id, task in self._ending.items() if not task.done()}
         for account_id, account in wanted.items():
             if account_id not in self._owned:
-                owned = _Owned(account, runtimes.start(self._run_account(account), name=f"account {account_id}"))
-                self._owned[account_id] = owned
+                work = self._run_account(account, after=self._ending.get(account_id))
+                self._owned[account_id] = _Owned(account, runtimes.start(work, name=f"account {account_id}"))
 
-    async def _run_account(self, account: AccountRow) -> None:
-        """Run an account for ever; what fails is logged, and the account starts anew from the database."""
+    async def _run_account(self, account: AccountRow, *, after: asyncio.Task[None] | None) -> None:
+        """Run an account for ever; what fails is logged, and the account starts anew from the database.
+
+        Args:
+            after: The task that ran it before and is ending: two never send for one account.
+        """
+        if after is not None:
+            await asyncio.wait({after})
         watch = self._watches[account.network]
         while True:
             try:
@@ -182,13 +192,14 @@ class Shard:
                 self._owned[account.exchange_account_id].runtime = runtime
                 await runtime.run()
             finally:
-                if (owned := self._owned.get(account.exchange_account_id)) is not None:
+                owned = self._owned.get(account.exchange_account_id)
+                if owned is not None and owned.runtime is runtime:
                     owned.runtime = None
                 runtime.forget_triggers()
                 await close()
 
     async def _list_accounts(self) -> list[AccountRow]:
-        async with self._database.transaction() as connection:
+        async with asyncio.timeout(SWEEP_DEADLINE_S), self._database.transaction() as connection:
             rows = await connection.execute(
                 text(
                     "select a.user_id, a.exchange_account_id, a.network, a.is_guarded from exchange_account a "
@@ -212,10 +223,10 @@ class Shard:
         runtime = self.runtime(exchange_account_id)
         if runtime is None:
             return
-        async with self._database.transaction() as connection:
+        async with asyncio.timeout(SWEEP_DEADLINE_S), self._database.transaction() as connection:
             due = await list_due_requests(connection, ExchangeAccountId(exchange_account_id))
         for request in due:
-            await runtime.take_request(request)
+            runtime.take_request(request)
 
     async def reload_rules(self, exchange_account_id: str) -> None:
         """Read the rules and the owner's switch of an account anew."""
@@ -237,3 +248,6 @@ class Shard:
                     await work(account_id)
                 except AWAY as error:
                     log.warning("sweep_waits_for_database", error=type(error).__name__)
+                except AxisorError:
+                    # What is odd about one account must not cost the others theirs.
+                    log.exception("sweep_failed", account=account_id)

@@ -33,6 +33,10 @@ class Wallet:
         self.balance_sats, self.fee_tier, self._requested_boottime_s = balance_sats, tier, requested_boottime_s
         return has_changed
 
+    def blocks_money_in(self) -> bool:
+        """Return whether a predecessor's money may still be on its way."""
+        return self._blocked_until is not None and self._clock.now() < self._blocked_until
+
     def reserve(self, attempt: Attempt) -> None:
         """Book a top-up in the budget, in the state of its attempt."""
         if attempt.amount_sats is None or not isinstance(attempt.command, AddMargin):
@@ -72,8 +76,9 @@ class Wallet:
         for attempt in attempts:
             if not isinstance(attempt.command, AddMargin):
                 continue
-            signed_s = self._boottime_of(attempt.signed_at)
-            is_later = attempt.state in APPLIED_STATES and signed_s >= self._requested_boottime_s
+            # Until a balance is read that was asked for after the outcome was known, it may still hold these sats.
+            known_s = self._boottime_of(attempt.settled_at or attempt.signed_at)
+            is_later = attempt.state in APPLIED_STATES and known_s >= self._requested_boottime_s
             if attempt.is_open or is_later:
                 leaving_sats += attempt.command.amount_sats
         return self.balance_sats - leaving_sats

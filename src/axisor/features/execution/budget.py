@@ -1,6 +1,6 @@
 """What was spent and what is promised: pure bookkeeping of reservations, rolling over 24 hours."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -36,8 +36,20 @@ class Budget:
         self._rows = {(row.intent_id, row.attempt_no): row for row in reservations}
 
     def put(self, reservation: Reservation) -> None:
-        """Add a reservation, or replace it by its next state."""
-        self._rows[(reservation.intent_id, reservation.attempt_no)] = reservation
+        """Add a reservation, or replace it by its next state; a released one is forgotten."""
+        key = (reservation.intent_id, reservation.attempt_no)
+        if reservation.state is ReservationState.RELEASED:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = reservation
+
+    def forget_ended(self, running: Container[TradeId], now: datetime) -> None:
+        """Drop what no limit counts any more: spent a day ago or longer, on trades that have ended."""
+        self._rows = {
+            key: row
+            for key, row in self._rows.items()
+            if row.trade_id in running or row.state is ReservationState.RESERVED or row.reserved_at > now - DAY
+        }
 
     def position_spent_sats(self, trade_id: TradeId) -> int:
         """Return what was spent on a trade or is reserved for it, in sats."""

@@ -18,7 +18,7 @@ from axisor.domain.commands import COMMAND_TABLE, AddMargin, Command, CommandCla
 from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause
 from axisor.features.execution.ledger import DecisionRecord
-from axisor.features.execution.recorder import AWAY, Recorder, Write
+from axisor.features.execution.recorder import AWAY, Recorder, Write, is_away
 from axisor.features.execution.repository import AttemptExists, insert_sent, record_state
 from axisor.features.execution.spool import Spool, sent_line, state_line
 from axisor.infra.db.session import Database
@@ -88,6 +88,7 @@ class Executor:
         self._clock = clock
         self._timing = timing
         self._tasks = tasks
+        self._unwritten: dict[TradeId, asyncio.Event] = {}
 
     async def write(self, draft: Draft) -> tuple[Attempt, SignedRequest]:
         """Sign a command and make its attempt durable in state `sent`; the token was taken before.
@@ -97,6 +98,7 @@ class Executor:
             SpendingStopped, AttemptExists: the database knows a reason against it; nothing was sent.
             OSError: neither the database nor the local disk takes the attempt; nothing was sent.
         """
+        await self._until_written(draft.trade_id)
         fence = self._lease.fence
         signed_at = self._clock.now()
         request = self._client.sign(draft.command)
@@ -123,6 +125,17 @@ class Executor:
         await self._make_durable(attempt, draft.decision)
         return attempt, request
 
+    async def _until_written(self, trade_id: TradeId) -> None:
+        """Wait until the database holds the states of the trade's earlier attempts: an open one would be in the way."""
+        written = self._unwritten.get(trade_id)
+        if written is None or self._recorder.is_database_away:
+            return
+        try:
+            async with asyncio.timeout(self._timing.commit_deadline_s):
+                await written.wait()
+        except TimeoutError:
+            log.warning("attempt_state_not_written_yet", trade_id=trade_id)
+
     async def _make_durable(self, attempt: Attempt, decision: DecisionRecord | None) -> None:
         if not self._recorder.is_database_away:
             commit = self._tasks.start(self._commit(attempt, decision), name="commit_attempt")
@@ -133,20 +146,21 @@ class Executor:
                     return
                 if isinstance(error, IntegrityError):
                     raise AttemptExists("an attempt like this one stands already") from error
-                if not isinstance(error, AWAY):
+                # An end is not held up by a row that the database refuses; money-in is.
+                if not is_away(error) and not (isinstance(error, AWAY) and is_end(attempt.command)):
                     raise error
         # The commit's acknowledgement is late or lost. The spool line carries the same intent id: a row that surfaces
         # later is this very attempt.
         log.warning("attempt_spooled", intent_id=attempt.intent_id, attempt_no=attempt.attempt_no)
         self._spool.write(sent_line(attempt, decision))
-        self._recorder.put(Write("attempt_sent", lambda connection: self._insert_if_absent(connection, attempt)))
+        self._recorder.put(Write("attempt_sent", lambda connection: self._insert(connection, attempt, decision)))
 
     async def _commit(self, attempt: Attempt, decision: DecisionRecord | None) -> None:
         async with self._database.transaction() as connection:
             await insert_sent(connection, attempt, decision=decision)
 
-    async def _insert_if_absent(self, connection: Any, attempt: Attempt) -> None:
-        await insert_sent(connection, attempt, decision=None, from_spool=True)
+    async def _insert(self, connection: Any, attempt: Attempt, decision: DecisionRecord | None) -> None:
+        await insert_sent(connection, attempt, decision=decision, from_spool=True)
 
     async def send(self, request: SignedRequest) -> Answer:
         """Send the signed bytes once, unless the lease or the signature has run out meanwhile."""
@@ -165,7 +179,17 @@ class Executor:
             for write in also:
                 await write.run(connection)
 
-        self._recorder.put(Write(f"attempt_{attempt.state.value}", run, (state_line(attempt, body),)))
+        written = self._unwritten[attempt.trade_id] = asyncio.Event()
+
+        def after() -> None:
+            written.set()
+            if self._unwritten.get(attempt.trade_id) is written:
+                del self._unwritten[attempt.trade_id]
+            for write in also:
+                if write.after is not None:
+                    write.after()
+
+        self._recorder.put(Write(f"attempt_{attempt.state.value}", run, (state_line(attempt, body),), after))
 
 
 def with_answer(attempt: Attempt, answer: Answer) -> Attempt:
@@ -176,6 +200,11 @@ def with_answer(attempt: Attempt, answer: Answer) -> Attempt:
 def is_money_in(command: Command) -> bool:
     """Return whether a command adds collateral."""
     return COMMAND_TABLE[command.name].command_class is CommandClass.MONEY_IN
+
+
+def is_end(command: Command) -> bool:
+    """Return whether a command ends a trade or bounds its loss: nothing blocks it."""
+    return COMMAND_TABLE[command.name].command_class is CommandClass.END
 
 
 def amount_of(command: Command) -> int | None:

@@ -1,4 +1,8 @@
-"""Writes that must reach PostgreSQL but never make a rescue wait: in order, retried, spooled while it is away."""
+"""Writes that must reach PostgreSQL but never make a rescue wait: in order, retried, spooled while it is away.
+
+Only "the database is away" is waited for. A write that the database understands and refuses would be refused for ever:
+it is set aside, with its content, so that nothing behind it waits.
+"""
 
 import asyncio
 from collections import deque
@@ -8,7 +12,7 @@ from typing import Final
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.features.execution.repository import insert_decision, insert_sent, record_state
@@ -23,7 +27,26 @@ RETRY_AFTER_S: Final = 0.25
 MOST_WAITING: Final = 50_000
 
 AWAY: Final = (DBAPIError, OSError, TimeoutError, SQLAlchemyError)
-"""What the driver raises while the database is away, slow or starting."""
+"""What the driver raises while the database is away, slow or starting; `is_away` tells these from refusals."""
+
+_AWAY_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+"""Classes of SQLSTATE that a later try may not meet again: connection, read-only standby, conflict, resources, locks,
+an operator's intervention, the system."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether a later try may succeed, False where the database refuses this very statement."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if isinstance(cause, ValueError | TypeError):
+            return False  # the driver could not put an argument on the wire
+        state = getattr(error.orig, "sqlstate", None)
+        return state is None or state[:2] in _AWAY_CLASSES
+    if isinstance(error, StatementError):
+        return False
+    return isinstance(error, AWAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +71,18 @@ class Recorder:
         self._clock = clock
         self._queue: deque[Write] = deque()
         self._filled = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._drained.set()
         self.is_database_away = False
 
     def put(self, write: Write) -> None:
         """Queue a write; it survives the database, and its spooled part the process."""
-        if self.is_database_away and write.spool:
-            self._spool.write(*write.spool)
+        if self.is_database_away:
+            self._to_spool(write)
         if len(self._queue) >= MOST_WAITING:
             log.error("recorder_full", name=write.name, waiting=len(self._queue))
-            if write.spool and not self.is_database_away:
-                self._spool.write(*write.spool)
+            if not self.is_database_away:
+                self._to_spool(write)
             return
         self._queue.append(write)
-        self._drained.clear()
         self._filled.set()
 
     async def run(self) -> None:
@@ -81,19 +101,18 @@ class Recorder:
                 else:
                     await self._clock.sleep(RETRY_AFTER_S)
             self._filled.clear()
-            self._drained.set()
 
     async def drain(self, *, deadline_s: float) -> bool:
-        """Return True once everything queued is written, False at the deadline (the rest is spooled)."""
+        """Write what is queued once `run` has ended; return False where the deadline left a rest, which is spooled."""
         try:
             async with asyncio.timeout(deadline_s):
-                await self._drained.wait()
+                while self._queue and await self._write(self._queue[0]):
+                    self._queue.popleft()
         except TimeoutError:
-            for write in self._queue:
-                if write.spool:
-                    self._spool.write(*write.spool)
-            return False
-        return True
+            log.warning("drain_deadline", waiting=len(self._queue))
+        for write in self._queue:
+            self._to_spool(write)
+        return not self._queue
 
     async def merge_spool_now(self) -> None:
         """Merge the spool before anything else is read from the database.
@@ -117,14 +136,13 @@ class Recorder:
         except IntegrityError:
             # Written already, by the merge of the spool or by a transaction whose answer was lost.
             log.warning("write_stood_already", name=write.name, exc_info=True)
-        except AWAY:
-            if not self.is_database_away:
-                self.is_database_away = True
-                log.exception("database_away", name=write.name, waiting=len(self._queue))
-                for waiting in self._queue:
-                    if waiting.spool:
-                        self._spool.write(*waiting.spool)
-            return False
+        except AWAY as error:
+            if is_away(error):
+                self._note_away(write, error)
+                return False
+            log.exception("write_refused", name=write.name)
+            self._to_spool(write)  # line by line what can be merged is merged, and the rest set aside
+            return True
         if self.is_database_away:
             self.is_database_away = False
             log.info("database_back", waiting=len(self._queue))
@@ -132,12 +150,38 @@ class Recorder:
             write.after()
         return True
 
+    def _note_away(self, write: Write, error: BaseException) -> None:
+        if self.is_database_away:
+            return
+        self.is_database_away = True
+        log.error("database_away", name=write.name, waiting=len(self._queue), exc_info=error)
+        for waiting in self._queue:
+            self._to_spool(waiting)
+
+    def _to_spool(self, write: Write) -> None:
+        """Keep the durable form of a write on the disk as well; with the disk full it waits in memory alone."""
+        if not write.spool:
+            return
+        try:
+            self._spool.write(*write.spool)
+        except OSError:
+            log.exception("spool_failed", name=write.name)
+
 
 async def _merge(database: Database, spool: Spool) -> None:
     lines, offset = spool.read()
     for line in lines:
-        async with database.transaction() as connection:
-            await _merge_line(connection, line)
+        try:
+            async with database.transaction() as connection:
+                await _merge_line(connection, line)
+        except AWAY as error:
+            if is_away(error):
+                raise
+            log.exception("spool_line_refused", kind=line.kind.value)
+            spool.set_aside(line)
+        except (KeyError, TypeError, ValueError):
+            log.exception("spool_line_unreadable", kind=line.kind.value)
+            spool.set_aside(line)
     if offset:
         spool.drop(offset)
         log.info("spool_merged", lines=len(lines))
@@ -149,6 +193,7 @@ async def _merge_line(connection: AsyncConnection, line: SpoolLine) -> None:
         return
     assert line.attempt is not None
     attempt = load_attempt(line.attempt)
+    decision = None if line.decision is None else load_decision(line.decision)
     if line.kind is LineKind.STATE:
         await record_state(connection, attempt, answer=line.answer)
         return
@@ -164,5 +209,6 @@ async def _merge_line(connection: AsyncConnection, line: SpoolLine) -> None:
         },
     )
     if known.first() is None:
-        decision = None if line.decision is None else load_decision(line.decision)
         await insert_sent(connection, attempt, decision=decision, from_spool=True)
+    elif decision is not None:
+        await insert_decision(connection, decision)

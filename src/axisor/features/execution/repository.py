@@ -281,14 +281,14 @@ class KnownIntent:
 
 
 async def list_intents(connection: AsyncConnection, exchange_account_id: ExchangeAccountId) -> list[KnownIntent]:
-    """Return the intents of trades that still run."""
+    """Return the intents of trades that still run; those that keep the safety stop are never taken up again."""
     rows = await connection.execute(
         text(
             """
             select i.*, (select coalesce(max(attempt_no), 0) from attempt a where
                 a.exchange_account_id = i.exchange_account_id and a.intent_id = i.intent_id) as attempts
             from intent i join position p using (exchange_account_id, position_id)
-            where i.exchange_account_id = :account and p.status = 'running'
+            where i.exchange_account_id = :account and p.status = 'running' and i.cause_kind <> 'backstop'
             """
         ),
         {"account": exchange_account_id},

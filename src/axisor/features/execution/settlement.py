@@ -15,29 +15,38 @@ from axisor.features.execution.attempts import Attempt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterVerdict:
-    """Which open attempts the counter proves, and growth that no attempt explains (a foreign top-up)."""
+    """Which open attempts the counter proves, which settled one took effect late, and growth that neither explains."""
 
     applied: tuple[Attempt, ...]
     foreign_sats: int
+    late: Attempt | None = None
 
 
-def explain_growth(attempts: Sequence[Attempt], *, growth_sats: int) -> CounterVerdict:
+def explain_growth(attempts: Sequence[Attempt], *, growth_sats: int, settled: Sequence[Attempt] = ()) -> CounterVerdict:
     """Return the attempts whose amounts add up to the growth of the counter.
 
-    Where no set of attempts matches exactly, the set that explains most without exceeding the growth counts as
-    applied and the rest as foreign: an attempt is then rather believed than repeated, so nothing is paid twice.
+    Where no set of open attempts matches exactly, one of the `settled` (that counted as without effect) may have
+    taken effect late, alone or beside open ones. Where that does not match either, the set of open attempts that
+    explains most without exceeding the growth counts as applied and the rest as foreign: an attempt is then rather
+    believed than repeated, so nothing is paid twice.
     """
     if growth_sats <= 0:
         return CounterVerdict(applied=(), foreign_sats=0)
-    best: tuple[Attempt, ...] = ()
-    best_sum = 0
-    for size in range(1, len(attempts) + 1):
-        for chosen in combinations(attempts, size):
-            total = sum(attempt.amount_sats or 0 for attempt in chosen)
-            if total == growth_sats:
-                return CounterVerdict(applied=chosen, foreign_sats=0)
-            if best_sum < total <= growth_sats:
-                best, best_sum = chosen, total
+    sums = [
+        (sum(attempt.amount_sats or 0 for attempt in chosen), chosen)
+        for size in range(len(attempts) + 1)
+        for chosen in combinations(attempts, size)
+    ]
+    for total, chosen in sums:
+        if total == growth_sats:
+            return CounterVerdict(applied=chosen, foreign_sats=0)
+    for total, chosen in sums:
+        late = next((attempt for attempt in settled if attempt.amount_sats == growth_sats - total), None)
+        if late is not None:
+            return CounterVerdict(applied=chosen, foreign_sats=0, late=late)
+    best_sum, best = max(
+        ((total, chosen) for total, chosen in sums if total <= growth_sats), key=lambda entry: entry[0]
+    )
     return CounterVerdict(applied=best, foreign_sats=growth_sats - best_sum)
 
 

@@ -1,5 +1,6 @@
 """The local spool: what was sent while PostgreSQL was away, one fsynced line each, merged by intent id later."""
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ class Spool:
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{name}.jsonl"
+        self._refused_path = folder / f"{name}.refused.jsonl"
 
     @property
     def is_empty(self) -> bool:
@@ -50,12 +52,11 @@ class Spool:
         Raises:
             OSError: the disk is full or failing: nothing may be sent on the strength of these lines.
         """
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _append(self._path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+    def set_aside(self, line: SpoolLine) -> None:
+        """Keep a line that the database refuses in a file of its own, for a person to look at."""
+        _append(self._refused_path, msgspec.json.encode(line) + b"\n")
 
     def read(self) -> tuple[list[SpoolLine], int]:
         """Return every whole line and the offset behind the last; a torn last line was never acted upon."""
@@ -81,6 +82,32 @@ class Spool:
                 yield msgspec.json.decode(line, type=SpoolLine)
             except msgspec.DecodeError:
                 log.exception("spool_line_unreadable", path=str(self._path), length=len(line))
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append whole lines, or nothing.
+
+    Raises:
+        OSError: the disk is full or failing.
+    """
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            content = b"\n" + content  # a torn line of a writer that died stays a line of its own
+        if os.write(descriptor, content) != len(content):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, "the spool took a part of its line only", str(path))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def sent_line(attempt: Attempt, decision: DecisionRecord | None) -> SpoolLine:

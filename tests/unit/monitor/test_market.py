@@ -1,0 +1,59 @@
+"""Prices that count, and triggers that change while they fire."""
+
+from datetime import UTC, datetime, timedelta
+
+from axisor.domain.trades import PriceLevel
+from axisor.domain.units import ExchangeAccountId, Price, TradeId
+from axisor.features.margin_guard.policy import WakeUps
+from axisor.monitor.guard_index import GuardIndex
+from axisor.monitor.market import MarketState
+from axisor.ports.market_feed import Ladder, LastPrice
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def a_price(floor: int, *, at_s: float, dated_s: float | None = None) -> LastPrice:
+    dated = NOON + timedelta(seconds=at_s if dated_s is None else dated_s)
+    return LastPrice(at=dated, floor=Price(floor), ceil=Price(floor), received_boottime_s=at_s)
+
+
+def a_market() -> MarketState:
+    return MarketState(stale_after_s=5, use_quotes=True)
+
+
+def test_no_price_of_nothing_counts() -> None:
+    market = a_market()
+    assert not market.take_price(a_price(0, at_s=0))
+    assert market.last is None
+
+
+def test_a_frame_dated_in_the_future_blinds_for_no_longer_than_a_price_stays_fresh() -> None:
+    market = a_market()
+    assert market.take_price(a_price(120_000, at_s=0, dated_s=1_000_000))
+    assert not market.take_price(a_price(120_010, at_s=1))
+    assert market.take_price(a_price(120_020, at_s=6))
+
+
+def test_a_jump_counts_only_when_the_next_frame_confirms_it() -> None:
+    market = a_market()
+    assert market.take_price(a_price(120_000, at_s=0))
+    assert not market.take_price(a_price(60_000, at_s=1))
+    assert market.take_price(a_price(119_000, at_s=2))
+    assert not market.take_price(a_price(60_000, at_s=3))
+    assert market.take_price(a_price(60_100, at_s=4))
+
+
+def test_a_trade_may_move_to_a_new_size_bucket_while_it_fires() -> None:
+    market, index = a_market(), GuardIndex()
+    key = (ExchangeAccountId("account"), TradeId("trade"))
+    market.take_price(a_price(120_000, at_s=0))
+    index.put(key, WakeUps(at_or_below=Price(120_000)), bucket=None)
+    level = PriceLevel(min_size_usd=0, max_size_usd=10_000, ask_price=Price(120_000), bid_price=Price(119_990))
+    market.take_ladder(Ladder(at=NOON, levels=(level,), received_boottime_s=0))
+
+    fired = []
+    for due in index.due(market, 0):
+        fired.append(due)
+        index.put(due, WakeUps(at_or_below=Price(110_000)), bucket=0)
+
+    assert fired == [key]
