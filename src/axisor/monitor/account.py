@@ -191,7 +191,9 @@ class AccountRuntime:
                 # Its trade was never stored. The reading that finds the trade takes it up.
                 self._book.orphans.setdefault(attempt.trade_id, []).append(self._settler.inherited(attempt))
         for position in stored:
-            self._book.trades[position.trade.trade_id].expect_counter(position.requested_at)
+            watched = self._book.trades[position.trade.trade_id]
+            watched.expect_counter(position.requested_at)
+            watched.remember_stop(position.requested_at)
         await self.reload_rules()
         self._reader.read_soon()
 

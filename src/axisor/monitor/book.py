@@ -178,6 +178,15 @@ class WatchedTrade:
             and attempt.signed_at > stored_at
         )
 
+    def remember_stop(self, stored_at: datetime) -> None:
+        """Take the newest stop that was confirmed after the facts were stored as the one we set."""
+        for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.signed_at):
+            command = attempt.command
+            if isinstance(command, SetStopLoss) and attempt.state in APPLIED_STATES and attempt.signed_at > stored_at:
+                self.own_stops.add(command.stop_price)
+                self.own_stop_price = self.told_stop_price = command.stop_price
+                self.is_stop_removed = False
+
     def put(self, attempt: Attempt) -> None:
         self.attempts[(attempt.intent_id, attempt.attempt_no)] = attempt
         known = self.intents.get(attempt.cause)

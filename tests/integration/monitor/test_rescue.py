@@ -83,6 +83,21 @@ async def test_a_restarted_guard_knows_its_own_stop_and_moves_it(scene: Scene) -
     await scene.until_attempts("set_stop_loss", ["confirmed", "confirmed"])
 
 
+async def test_a_stop_that_was_confirmed_as_the_process_died_is_still_its_own(scene: Scene) -> None:
+    trade = await scene.at_rest()
+    await scene.stop()
+    await scene.rows(
+        "update position set stop_loss_price = null, own_stop_price = null, requested_at = created_at "
+        "where exchange_account_id = :account returning 1"
+    )
+
+    await scene.restart()
+    scene.price(AT_THE_MARK)
+
+    await scene.until_attempts("set_stop_loss", ["confirmed", "confirmed"])
+    assert stop_of(scene, trade) != trade.stop_loss_price
+
+
 async def test_nothing_is_decided_from_what_only_the_database_remembers(scene: Scene) -> None:
     trade = await scene.at_rest()
     await scene.stop()
