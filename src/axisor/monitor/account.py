@@ -8,7 +8,7 @@ readings (`settler`), and what happened is stored and told (`chronicle`, `narrat
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -18,7 +18,7 @@ from axisor.domain.trades import TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.budget import Budget
 from axisor.features.execution.executor import Executor
-from axisor.features.execution.positions import StoredPosition, find_position, list_positions
+from axisor.features.execution.positions import StoredPosition, find_position, list_positions, list_untold_ends
 from axisor.features.execution.recorder import Recorder
 from axisor.features.execution.repository import (
     last_tags,
@@ -50,6 +50,7 @@ from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient
 from axisor.ports.market_feed import AccountFeed, FeedDown, FeedUp, TradeEvent, TradeEventKind, WalletEvent
 
+TELL_ENDS_OF: Final = timedelta(days=1)
 LOAD_DEADLINE_S: Final = 10.0
 
 log = structlog.get_logger(__name__)
@@ -174,6 +175,7 @@ class AccountRuntime:
             intents = await list_intents(connection, self._account_id)
             attempts = await list_attempts(connection, self._account_id, now=now)
             tags = await last_tags(connection, self._account_id)
+            untold = await list_untold_ends(connection, self._account_id, since=now - TELL_ENDS_OF)
             # A trade may have ended while an attempt on it was in doubt: it is watched until that is settled.
             unsettled = {attempt.trade_id for attempt in attempts if attempt.is_open}
             for trade_id in unsettled - {position.trade.trade_id for position in stored}:
@@ -194,6 +196,13 @@ class AccountRuntime:
             watched = self._book.trades[position.trade.trade_id]
             watched.expect_counter(position.requested_at)
             watched.remember_stop(position.requested_at)
+        for position in untold:
+            # Ended while nobody watched: found by the sync of the account, told by whoever watches next.
+            known = self._book.trades.get(position.trade.trade_id)
+            untold_trade = known or self._watched(position, rungs, tags)
+            untold_trade.is_end_told = False
+            if known is None:
+                self._reader.take_end(untold_trade)
         await self.reload_rules()
         self._reader.read_soon()
 

@@ -98,6 +98,32 @@ class Chronicle:
 
         self.put(Write("facts", run, after=lambda: self.changed("positions")))
 
+    def store_end(self, watched: WatchedTrade, activity: Activity) -> None:
+        """Write the last facts of a trade and what its owner is told of them, both or neither."""
+        watched.stored, watched.stored_boottime_s = watched.trade, self._clock.boottime_s()
+        trade, requested_at, account_id = watched.trade, watched.requested_at, self._account_id
+        paid = watched.funding_paid_sats if watched.is_funding_explained else None
+        reason, own_stop = watched.close_reason, watched.own_stop_price
+
+        async def run(connection: Any) -> None:
+            await save_facts(
+                connection,
+                account_id,
+                trade,
+                requested_at=requested_at,
+                source="reading",
+                funding_paid_sats=paid,
+                close_reason=reason,
+                own_stop_price=own_stop,
+            )
+            await record_activity(connection, activity)
+
+        def after() -> None:
+            self.changed("positions")
+            self._announce(activity)
+
+        self.put(Write("end", run, after=after))
+
     def store_close_reason(self, trade_id: TradeId, reason: CloseReason) -> None:
         """Write why a trade ended, as the stream said."""
         account_id = self._account_id

@@ -318,10 +318,10 @@ class AccountReader:
         self._decider.forget(watched.trade_id)
         reason = watched.close_reason or _guess_close_reason(trade)
         watched.close_reason = reason
-        self._chronicle.store(watched, "reading", force=True)
         if not watched.open_attempts():  # until none is in doubt, readings go on
             self._book.end(watched.trade_id, self._clock.boottime_s())
         if trade.status is TradeStatus.CANCELED or watched.is_end_told:
+            self._chronicle.store(watched, "reading", force=True)
             return
         watched.is_end_told = True
         was_liquidated = reason is CloseReason.LIQUIDATION
@@ -330,22 +330,20 @@ class AccountReader:
         )
         added = watched.counter_of(trade)
         cost_sats = opening_cost_sats(trade)
-        self._chronicle.tell(
+        given_back_sats = returned_sats + trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats
+        told = self._chronicle.activity(
             watched,
             ActivityKind.TRADE_CLOSED,
             Severity.DANGER if was_liquidated else Severity.CAUTION,
             {
                 "close_reason": reason.value,
                 "exit_price": None if trade.exit_price is None else usd_number(trade.exit_price),
-                "returned_sats": returned_sats + trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats,
+                "returned_sats": given_back_sats,
                 "added_sats": added,
-                "result_sats": returned_sats
-                + trade.sum_cash_in_pnl_sats
-                + trade.sum_cash_in_margin_sats
-                - cost_sats
-                - added,
+                "result_sats": given_back_sats - cost_sats - added,
             },
         )
+        self._chronicle.store_end(watched, told)
 
 
 def _guess_close_reason(trade: Trade) -> CloseReason:

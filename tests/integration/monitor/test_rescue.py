@@ -244,6 +244,25 @@ async def test_the_end_of_a_trade_is_told_once_whatever_older_readings_say(scene
     assert len(await scene.told("trade_seen")) == 1
 
 
+async def test_an_end_that_another_process_read_while_nobody_watched_is_told_by_the_next_watch(scene: Scene) -> None:
+    trade = await scene.at_rest()
+    await scene.stop()
+    await scene.rows(
+        "update position set status = 'closed', exit_price = liquidation_price, "
+        "closed_at = now() + interval '1 second', source = 'sync', requested_at = now() "
+        "where position_id = :trade returning position_id",
+        trade=trade.trade_id,
+    )
+
+    await scene.restart()
+    told = await scene.until_told("trade_closed")
+    await scene.restart()
+    await scene.until_read()
+
+    assert told[0]["close_reason"] == "liquidation"
+    assert len(await scene.told("trade_closed")) == 1
+
+
 async def test_no_sat_goes_to_a_trade_that_is_in_no_list(scene: Scene) -> None:
     trade = await scene.at_rest()
     scene.exchange.is_hiding_ends = True

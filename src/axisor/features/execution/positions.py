@@ -117,6 +117,28 @@ async def list_positions(
     return [parse_row(row) for row in rows.mappings()]
 
 
+async def list_untold_ends(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, since: datetime
+) -> list[StoredPosition]:
+    """Return the trades that ended after `since`, under the account's eyes, and of whose end nobody was told."""
+    rows = await connection.execute(
+        text(
+            """
+            select p.* from position p join exchange_account a using (exchange_account_id)
+            where p.exchange_account_id = :account and p.status = 'closed'
+              and p.closed_at > greatest(a.created_at, :since)
+              and not exists (
+                  select from notification n where n.user_id = a.user_id and n.kind = 'trade_closed'
+                  and n.exchange_account_id = p.exchange_account_id and n.position_id = p.position_id
+              )
+            order by p.closed_at
+            """
+        ),
+        {"account": exchange_account_id, "since": since},
+    )
+    return [parse_row(row) for row in rows.mappings()]
+
+
 async def find_position(
     connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_id: TradeId
 ) -> StoredPosition | None:

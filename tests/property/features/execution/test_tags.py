@@ -29,7 +29,7 @@ def test_a_tagged_amount_is_the_nearest_that_the_cap_allows(amount: int, room: i
     elif candidates[-1] >= amount:
         assert tagged == min(candidate for candidate in candidates if candidate >= amount)
     elif cap < 2000:
-        assert amount - 1 <= tagged <= amount          # the last digits of the amount itself, never next to nothing
+        assert amount - 1 <= tagged <= amount  # the last digits of the amount itself, never next to nothing
     else:
         assert tagged == candidates[-1]
 
