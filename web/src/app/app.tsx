@@ -21,7 +21,7 @@ export function App(): ReactNode {
     <QueryClientProvider client={queries}>
       <TooltipProvider delayDuration={120}>
         <Gate />
-        <Toaster theme={theme} position="bottom-left" toastOptions={{ className: 'font-sans' }} />
+        <Toaster theme={theme} position="bottom-left" offset={{ left: 72, bottom: 16 }} mobileOffset={{ bottom: 72 }} toastOptions={{ className: 'font-sans' }} />
       </TooltipProvider>
     </QueryClientProvider>
   );

@@ -33,7 +33,8 @@ export function Dashboard(): ReactNode {
   const hideSummary = useView((state) => state.hideSummary);
   const isDemo = useSession((state) => state.user?.is_demo ?? true);
   const hasDraft = useView((state) => state.draft !== null);
-  const bars = useBars();
+  const since = demo?.story_started_at ?? null;
+  const bars = useBars(since);
   const { run, isPending } = useStoryCommand(acceptDemo);
   const runNo = demo?.run_no;
   useEffect(() => hideSummary(false), [runNo, hideSummary]);
@@ -41,6 +42,7 @@ export function Dashboard(): ReactNode {
   const isPair = twinAccount !== null || account === null;
   const pairs = (trades ?? []).map((guarded) => ({ guarded, unguarded: twinOf(guarded, twinTrades) }));
   const hasSummary = demo?.status === 'ended' && !isSummaryHidden && pairs.length > 0;
+  const fates = isPair && !hasFailed ? <FatesPanel guarded={chosen} unguarded={chosenTwin} /> : null;
   const retryCandles = (): void => void loadCandles();
   return (
     <div className={cn('grid min-h-0 gap-3', !hasDraft && 'xl:grid-cols-[minmax(0,1fr)_20.5rem]')}>
@@ -58,6 +60,7 @@ export function Dashboard(): ReactNode {
             />
           </div>
         )}
+        {hasSummary && fates}
         {isPair && !hasFailed && (
           <ToggleGroup
             className="flex lg:hidden"
@@ -80,6 +83,7 @@ export function Dashboard(): ReactNode {
             bars={bars}
             isPair={isPair}
             isGuarded={account?.is_guarded ?? true}
+            since={since}
             onChoose={(trade) => choose(trade.trade_id)}
             onRetry={retryCandles}
             className={cn(isPair && column === 'unguarded' && 'hidden lg:flex')}
@@ -94,6 +98,7 @@ export function Dashboard(): ReactNode {
               bars={bars}
               isPair
               isGuarded={false}
+              since={since}
               onChoose={(trade) => {
                 const guarded = pairs.find((pair) => pair.unguarded?.trade_id === trade.trade_id)?.guarded;
                 if (guarded) choose(guarded.trade_id);
@@ -103,7 +108,7 @@ export function Dashboard(): ReactNode {
             />
           )}
         </div>
-        {isPair && !hasFailed && <FatesPanel guarded={chosen} unguarded={chosenTwin} />}
+        {!hasSummary && fates}
         <p className="px-1 text-2xs text-faint">
           <a href="https://www.tradingview.com/" target="_blank" rel="noreferrer" className="underline-offset-2 hover:underline">
             {t('chart.attribution')}

@@ -9,7 +9,7 @@ import {
   type LogicalRange,
 } from 'lightweight-charts';
 import { formatPrice } from '@/lib/units';
-import { barsChange, rangeWithLines, type Bar, type ChartLine, type ChartMark } from './chart-shape';
+import { barsChange, chartTime, rangeWithLines, type Bar, type ChartLine, type ChartMark } from './chart-shape';
 import { LinesPrimitive, type ChartColors } from './lines-primitive';
 
 export interface ChartLayout {
@@ -18,6 +18,11 @@ export interface ChartLayout {
   lines: Record<string, number>;
   marks: Record<string, { x: number; y: number }>;
 }
+
+const LEAD_BARS = 20;
+const LEAST_BARS = 95;
+const MOST_BARS = 900;
+const AHEAD_BARS = 3;
 
 /** Charts of one group scroll together. */
 const groups = new Map<string, Set<PriceChartIsland>>();
@@ -33,6 +38,8 @@ export class PriceChartIsland {
   private marks: readonly ChartMark[] = [];
   private frame: number | null = null;
   private isFollowing = false;
+  /** Where the reader scrolled to stays; otherwise the chart follows the market. */
+  private isScrolled = false;
 
   constructor(options: {
     container: HTMLElement;
@@ -72,6 +79,8 @@ export class PriceChartIsland {
     this.setColors(options.colors);
     const members = groups.get(this.group) ?? new Set();
     groups.set(this.group, members.add(this));
+    this.container.addEventListener('pointerdown', this.onPointer);
+    this.container.addEventListener('dblclick', this.onDoubleClick);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(this.onRange);
   }
 
@@ -88,13 +97,24 @@ export class PriceChartIsland {
     this.series.applyOptions({ upColor: colors.up, downColor: colors.down, wickUpColor: colors.up, wickDownColor: colors.down });
   }
 
-  setBars(bars: readonly Bar[]): void {
+  setBars(bars: readonly Bar[], since: string | null): void {
     const change = barsChange(this.bars, bars);
     const known = this.bars.length;
     this.bars = bars;
     this.primitive.bars = bars;
     if (change === 'all') this.series.setData([...bars]);
     else if (change === 'tail') for (const bar of bars.slice(Math.max(0, known - 1))) this.series.update(bar);
+    if (!this.isScrolled) this.follow(since);
+  }
+
+  /** Shows the newest bars, back to a little before `since` while that is not too long ago. */
+  private follow(since: string | null): void {
+    const last = this.bars.length - 1;
+    if (last < 0) return;
+    const start = since === null ? last : this.bars.findIndex((bar) => bar.time >= chartTime(since));
+    const from = start < 0 ? last : start - LEAD_BARS;
+    const shown = Math.min(MOST_BARS, Math.max(LEAST_BARS, last - from));
+    this.chart.timeScale().setVisibleLogicalRange({ from: last - shown, to: last + AHEAD_BARS });
   }
 
   setLines(lines: readonly ChartLine[], alsoShow: readonly number[]): void {
@@ -115,7 +135,17 @@ export class PriceChartIsland {
     return this.series.coordinateToPrice(clientY - top);
   }
 
+  private readonly onPointer = (): void => {
+    this.isScrolled = true;
+  };
+
+  private readonly onDoubleClick = (): void => {
+    this.isScrolled = false;
+  };
+
   dispose(): void {
+    this.container.removeEventListener('pointerdown', this.onPointer);
+    this.container.removeEventListener('dblclick', this.onDoubleClick);
     if (this.frame !== null) cancelAnimationFrame(this.frame);
     groups.get(this.group)?.delete(this);
     this.chart.remove();

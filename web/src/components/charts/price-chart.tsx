@@ -51,6 +51,7 @@ export function PriceChart({
   lines,
   marks,
   alsoShow,
+  since,
   group,
   label,
   hasScale = true,
@@ -62,6 +63,8 @@ export function PriceChart({
   marks: readonly ChartMark[];
   /** Prices of the chart beside this one, so that both have one scale. */
   alsoShow: readonly number[];
+  /** The chart keeps this time in view while it follows the market. */
+  since: string | null;
   group: string;
   /** What the chart shows, for readers who do not see it. */
   label: string;
@@ -84,7 +87,7 @@ export function PriceChart({
     };
   }, [group, hasScale]);
   useEffect(() => island.current?.setColors(readColors()), [theme, group, hasScale]);
-  useEffect(() => island.current?.setBars(bars), [bars, group, hasScale]);
+  useEffect(() => island.current?.setBars(bars, since), [bars, since, group, hasScale]);
   useEffect(() => island.current?.setLines(lines, alsoShow), [lines, alsoShow, group, hasScale]);
   useEffect(() => island.current?.setMarks(marks), [marks, group, hasScale]);
 
@@ -122,7 +125,7 @@ function Labels({
     return stackLabels(wishes, layout.height, 1);
   }, [layout, lines]);
   return (
-    <ul className="relative mr-1.5 w-[7.75rem] shrink-0 sm:mr-2 text-2xs sm:w-32">
+    <ul className="relative mr-1.5 w-[7.75rem] shrink-0 select-none sm:mr-2 text-2xs sm:w-[8.25rem]">
       {places.map((place) => {
         const line = lines.find((each) => each.id === place.id);
         if (!line) return null;
@@ -131,12 +134,12 @@ function Labels({
           <li key={line.id} className="absolute inset-x-0 top-0" style={{ transform: `translateY(${place.y - LABEL_HEIGHT / 2}px)` }}>
             <svg aria-hidden className="absolute top-0 left-0 h-[18px] w-2.5 overflow-visible" fill="none">
               <path
-                d={`M0 ${clampLead(wish - place.y) + LABEL_HEIGHT / 2} L10 ${LABEL_HEIGHT / 2}`}
+                d={leadPath(place.beyond, wish - place.y)}
                 className={cn('opacity-70', LABEL_STYLE[line.kind])}
                 stroke="currentColor"
               />
             </svg>
-            <LabelBody line={line} beyond={place.beyond} priceAt={priceAt} onDrag={onDrag} />
+            <LabelBody line={line} priceAt={priceAt} onDrag={onDrag} />
           </li>
         );
       })}
@@ -144,18 +147,19 @@ function Labels({
   );
 }
 
-function clampLead(offset: number): number {
-  return Math.max(-40, Math.min(40, offset));
+/** From the line's end to its label; an arrow up or down when the line lies outside the chart. */
+function leadPath(beyond: 'above' | 'below' | null, offset: number): string {
+  if (beyond === 'below') return 'M5 4v9M2 10l3 3l3-3';
+  if (beyond === 'above') return 'M5 14v-9M2 8l3-3l3 3';
+  return `M0 ${Math.max(-40, Math.min(40, offset)) + LABEL_HEIGHT / 2} L10 ${LABEL_HEIGHT / 2}`;
 }
 
 function LabelBody({
   line,
-  beyond,
   priceAt,
   onDrag,
 }: {
   line: ChartLine;
-  beyond: 'above' | 'below' | null;
   priceAt: (clientY: number) => number | null;
   onDrag: ((drag: DragOfLine) => void) | undefined;
 }): ReactNode {
@@ -175,8 +179,6 @@ function LabelBody({
   const text = (
     <span className={cn('flex items-baseline justify-between gap-1 truncate pr-1 pl-3', LABEL_STYLE[line.kind], line.isMuted && 'opacity-50')}>
       <span className="truncate">
-        {beyond === 'below' && '↓ '}
-        {beyond === 'above' && '↑ '}
         {line.label}
       </span>
       <span className="whitespace-nowrap">{formatPrice(line.price)}</span>

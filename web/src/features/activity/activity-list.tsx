@@ -8,6 +8,7 @@ import { Skeleton } from '@/components/ui/skeleton';
 import { activitySentence, activityTitle } from '@/lib/activity-words';
 import { cn } from '@/lib/cn';
 import { formatClock, formatMilliseconds } from '@/lib/units';
+import { useAccounts } from '@/stores/accounts';
 import { useActivity } from '@/stores/activity';
 import { useView } from '@/stores/view';
 
@@ -53,6 +54,7 @@ export function ActivityList({ onRetry, className, side }: { onRetry: () => void
 
 function Entry({ item, extra }: { item: Activity; extra: ReactNode }): ReactNode {
   const { t } = useTranslation();
+  const isUnguarded = useAccounts((state) => state.items?.some((each) => each.exchange_account_id === item.exchange_account_id && !each.is_guarded) ?? false);
   const openDecision = useView((state) => state.openDecision);
   const { decision_id: decisionId, exchange_account_id: accountId } = item;
   const sendMs = item.data.tick_to_request_ms;
@@ -62,7 +64,10 @@ function Entry({ item, extra }: { item: Activity; extra: ReactNode }): ReactNode
       <Dot severity={item.severity} />
       <div className="min-w-0 flex-1">
         <p className="flex items-baseline justify-between gap-2">
-          <span className="font-medium text-text">{activityTitle(item, t)}</span>
+          <span className="font-medium text-text">
+            {activityTitle(item, t)}
+            {isUnguarded && <span className="ml-1.5 text-xs font-normal text-faint">{t('activity_list.no_guard')}</span>}
+          </span>
           <time dateTime={item.at} className="shrink-0 text-2xs text-faint">
             {formatClock(item.at)}
           </time>

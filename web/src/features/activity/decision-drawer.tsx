@@ -7,7 +7,8 @@ import { StatePanel } from '@/components/state-panel';
 import { Button } from '@/components/ui/button';
 import { Dialog, DialogDescription, DialogTitle, SheetContent } from '@/components/ui/dialog';
 import { Skeleton } from '@/components/ui/skeleton';
-import { formatClock, formatDuration, formatInteger, formatPrice, formatRatio, formatSats } from '@/lib/units';
+import { nameOf, outcomeRows, rowsOf, valueOf } from '@/lib/decision-rows';
+import { formatClock, formatSats } from '@/lib/units';
 import { useView } from '@/stores/view';
 
 /** What exactly happened: what was seen, the arithmetic, what was asked of the exchange, what it answered. */
@@ -53,6 +54,7 @@ function Waiting(): ReactNode {
 
 function Body({ decision }: { decision: Decision }): ReactNode {
   const { t } = useTranslation();
+  const decided = outcomeRows(decision.inputs, t);
   return (
     <div className="mt-4 space-y-5">
       <p className="text-sm">
@@ -61,21 +63,26 @@ function Body({ decision }: { decision: Decision }): ReactNode {
         {t(`words.reason.${decision.reason}`, { defaultValue: decision.reason })}
       </p>
       <Section title={t('decision.seen')}>
-        <Table rows={Object.entries(decision.inputs).map(([name, value]) => [fieldName(name), fieldValue(name, value)])} />
+        <Table rows={rowsOf(decision.inputs, t)} />
       </Section>
-      <Section title={t('decision.arithmetic')}>
+      {decided.length > 0 && (
+        <Section title={t('decision.decided')}>
+          <Table rows={decided} />
+        </Section>
+      )}
+      {decision.arithmetic.length > 0 && <Section title={t('decision.arithmetic')}>
         <ol className="space-y-2">
           {decision.arithmetic.map((step) => (
             <li key={step.name} className="text-xs">
               <div className="flex justify-between gap-3">
-                <span className="text-muted">{fieldName(step.name)}</span>
-                <span className="font-medium">{fieldValue(step.name, step.value)}</span>
+                <span className="text-muted">{nameOf(step.name)}</span>
+                <span className="font-medium">{valueOf(step.name, step.value, t)}</span>
               </div>
               <code className="text-2xs text-faint">{step.formula}</code>
             </li>
           ))}
         </ol>
-      </Section>
+      </Section>}
       {decision.attempts.map((attempt) => (
         <Section key={attempt.attempt_no} title={t('decision.attempt', { number: attempt.attempt_no })}>
           <AttemptBody attempt={attempt} />
@@ -111,7 +118,7 @@ function AttemptBody({ attempt }: { attempt: Attempt }): ReactNode {
     <div className="space-y-2">
       <Table
         rows={[
-          [t('decision.outcome'), t(`decision.state.${attempt.outcome ?? attempt.state}`, { defaultValue: attempt.outcome ?? attempt.state })],
+          [t('decision.outcome'), t(`decision.state.${attempt.state}`, { defaultValue: attempt.state })],
           [t('decision.amount'), formatSats(attempt.amount_sats)],
           ...times.map(([name, at]): [string, string] => [name, at === null ? '–' : formatClock(at, { milliseconds: true })]),
         ]}
@@ -144,29 +151,12 @@ function Section({ title, children }: { title: string; children: ReactNode }): R
 function Table({ rows }: { rows: readonly (readonly [string, string])[] }): ReactNode {
   return (
     <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-xs">
-      {rows.map(([name, value]) => (
-        <div key={name} className="contents">
+      {rows.map(([name, value], index) => (
+        <div key={`${index}${name}`} className="contents">
           <dt className="text-muted">{name}</dt>
           <dd className="text-right font-medium break-all">{value}</dd>
         </div>
       ))}
     </dl>
   );
-}
-
-/** Field names of the server in readable form: "liquidation_price" is "liquidation price". */
-function fieldName(name: string): string {
-  return name.replace(/_(sats|usd|s|ms)$/, '').replaceAll('_', ' ');
-}
-
-function fieldValue(name: string, value: unknown): string {
-  if (value === null || value === undefined) return '–';
-  if (typeof value === 'number') {
-    if (name.endsWith('_sats')) return formatSats(value);
-    if (name.endsWith('price')) return formatPrice(value);
-    if (name.includes('share') || name.includes('room')) return formatRatio(value, 3);
-    if (name.endsWith('_s')) return formatDuration(value);
-    return Number.isInteger(value) ? formatInteger(value) : value.toString();
-  }
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }

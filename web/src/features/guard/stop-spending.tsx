@@ -17,6 +17,8 @@ import {
 import { formatClock, formatSats } from '@/lib/units';
 import { useAccounts } from '@/stores/accounts';
 
+const STOPPED_TOAST = 'spending-stopped';
+
 interface Scope {
   exchange_account_id?: string;
   trade_id?: string;
@@ -34,7 +36,7 @@ export function StopSpending({ chosen, chosenName }: { chosen: Trade | null; cho
       const sent = answer.already_sent
         .map((each) => t('stop.already_sent', { amount: formatSats(each.amount_sats), at: formatClock(each.sent_at) }))
         .join(' ');
-      toast(t('stop.done'), { description: `${t('stop.done_detail')} ${sent}`.trim(), duration: 8000 });
+      toast(t('stop.done'), { description: `${t('stop.done_detail')} ${sent}`.trim(), duration: 8000, id: STOPPED_TOAST });
     },
     onError: () => toast.error(t('stop.failed'), { description: t('stop.failed_detail'), duration: Infinity }),
   });
@@ -42,6 +44,7 @@ export function StopSpending({ chosen, chosenName }: { chosen: Trade | null; cho
     mutationFn: (scope: Scope) => call('/guard/resume-spending', { method: 'POST', body: scope, schema: ResumedAnswer }),
     onSuccess: (answer) => {
       setAsking(false);
+      toast.dismiss(STOPPED_TOAST);
       if (answer.still_stopped.length > 0) toast(t('stop.still_stopped'));
     },
     onError: () => toast.error(t('stop.resume_failed')),

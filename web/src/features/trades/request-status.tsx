@@ -24,12 +24,15 @@ export function RequestStatus({ command }: { command: Command }): ReactNode {
     );
   }
   const { request, isReadable } = state;
-  const values = { since: formatClock(request.created_at), detail: request.detail ?? '' };
+  // A detail is a sentence, or a code of the exchange's answer; a code without words is left to the list of decisions.
+  const isCode = request.detail !== null && /^[a-z0-9_]+$/.test(request.detail);
+  const detail = isCode ? t(`words.reason.${request.detail ?? ''}`, { defaultValue: '' }) : request.detail;
+  const values = { since: formatClock(request.created_at), detail: '' };
   const tone = request.status === 'confirmed' ? 'good' : ['requested', 'sent'].includes(request.status) ? 'neutral' : 'caution';
   const icon = request.status === 'confirmed' ? Check : request.status === 'unknown' ? CircleHelp : tone === 'neutral' ? Loader : X;
   return (
     <>
-      <Line icon={icon} tone={tone} text={t(`request.${request.status}`, values)} detail={request.detail} />
+      <Line icon={icon} tone={tone} text={t(`request.${request.status}`, values)} detail={detail} />
       {!isReadable && <Line icon={CircleHelp} tone="caution" text={t('request.unreadable')} />}
     </>
   );

@@ -17,10 +17,16 @@ import { tradeName } from './trade-row';
 
 const PriceChart = lazy(async () => ({ default: (await import('@/components/charts/price-chart')).PriceChart }));
 
+/** A market that starts anew jumps; bars long before the story belong to another one. */
+const BEFORE_STORY_MS = 25_000;
+
 /** Bars of the 1 s candles, shaped once for every chart on the page. */
-export function useBars(): readonly Bar[] {
+export function useBars(since: string | null): readonly Bar[] {
   const items = useCandles((state) => state.items);
-  return useMemo(() => toBars(items), [items]);
+  return useMemo(() => {
+    const from = since === null ? 0 : Date.parse(since) - BEFORE_STORY_MS;
+    return toBars(from === 0 ? items : items.filter((bar) => Date.parse(bar.at) >= from));
+  }, [items, since]);
 }
 
 /** Keeps the same array while its content is the same, so that the chart is not redrawn by every frame. */
@@ -33,6 +39,7 @@ function useStable<T>(value: T): T {
 export function TradeChart({
   trade,
   beside,
+  since,
   bars,
   hasScale,
   onRetry,
@@ -41,6 +48,7 @@ export function TradeChart({
   trade: Trade | null;
   /** The same trade in the other column. */
   beside: Trade | null;
+  since: string | null;
   bars: readonly Bar[];
   hasScale: boolean;
   onRetry: () => void;
@@ -85,6 +93,7 @@ export function TradeChart({
       lines={lines}
       marks={marks}
       alsoShow={alsoShow}
+      since={since}
       group="story"
       hasScale={hasScale}
       label={t('chart.label', { trade: name })}

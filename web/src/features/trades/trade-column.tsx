@@ -13,6 +13,9 @@ import type { Bar } from '@/components/charts/chart-shape';
 import { TradeChart } from './trade-chart';
 import { TradeRow, tradeName } from './trade-row';
 
+/** Calm accounts are read every 30 to 60 s; facts older than that are overdue. */
+const ACCOUNT_READ_S = 75;
+
 export interface TradeColumnProps {
   account: Account | null;
   trades: readonly Trade[] | null;
@@ -23,14 +26,18 @@ export interface TradeColumnProps {
   bars: readonly Bar[];
   isPair: boolean;
   isGuarded: boolean;
+  /** When the story began: the chart keeps it in view. */
+  since: string | null;
   onChoose: (trade: Trade) => void;
   onRetry: () => void;
   className?: string;
 }
 
 /** One account's side of the story: the chosen trade large, then every trade as a gauge. */
-export function TradeColumn({ account, trades, receivedAt, chosen, beside, bars, isPair, isGuarded, onChoose, onRetry, className }: TradeColumnProps): ReactNode {
+export function TradeColumn({ account, trades, receivedAt, chosen, beside, bars, isPair, isGuarded, since, onChoose, onRetry, className }: TradeColumnProps): ReactNode {
   const { t } = useTranslation();
+  const ages = (trades ?? []).filter((trade) => trade.status === 'running').map((trade) => trade.age_s ?? Infinity);
+  const oldest = ages.length > 0 ? Math.max(...ages) : null;
   const isWide = useMediaQuery('(min-width: 640px)');
   const Icon = isGuarded ? Shield : ShieldOff;
   const heading = !isPair ? (account?.name ?? '') : t(isGuarded ? 'column.guarded' : 'column.unguarded');
@@ -41,11 +48,11 @@ export function TradeColumn({ account, trades, receivedAt, chosen, beside, bars,
         <h2 className="truncate text-sm font-semibold">{heading}</h2>
         <span className="ml-auto flex items-center gap-3 text-xs text-muted">
           {account && <span className="whitespace-nowrap">{t('column.free', { amount: formatSats(account.balance_sats) })}</span>}
-          {trades && trades.length > 0 && <Age ageS={trades[0]?.age_s ?? null} receivedAt={receivedAt} oldAfterS={10} />}
+          {oldest !== null && <Age ageS={oldest} receivedAt={receivedAt} oldAfterS={ACCOUNT_READ_S} />}
         </span>
       </header>
       <div className="rounded-lg border border-line bg-card">
-        <TradeChart trade={chosen} beside={beside} bars={bars} hasScale={isWide} onRetry={onRetry} className="h-[12.75rem] w-full pt-1 tall:h-72" />
+        <TradeChart trade={chosen} beside={beside} since={since} bars={bars} hasScale={isWide} onRetry={onRetry} className="h-[12.75rem] w-full pt-1 tall:h-72" />
         <ChosenSentence trade={chosen} />
       </div>
       <Rows trades={trades} chosen={chosen} onChoose={onChoose} />

@@ -80,8 +80,9 @@ function tail(trade: Trade, t: TFunction): string {
   const { guard } = trade;
   if (trade.status === 'closed') return trade.added_sats > 0 ? t('trade.added', { amount: formatSats(trade.added_sats) }) : '';
   if (!guard) return t('trade.liquidation_at', { price: formatPrice(trade.liquidation_price) });
+  if (guard.state === 'unwatched') return '';
   if (guard.is_spending_stopped) return t('trade.not_covered_below', { price: formatPrice(trade.stop_loss_price ?? trade.liquidation_price) });
-  if (guard.spent_sats > 0) return t('trade.spent_left', { spent: formatSats(guard.spent_sats), left: formatSats(guard.left_sats) });
+  if (guard.spent_sats > 0) return t('trade.spent_left', { left: formatSats(guard.left_sats) });
   return t('trade.may_spend', { limit: formatSats(guard.limit_sats) });
 }
 
