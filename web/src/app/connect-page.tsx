@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next';
 
 const STEPS = ['network', 'key', 'read_only', 'limits', 'drill'] as const;
 
-/** How one's own account is connected today, said as it is: from the terminal, step by step. */
+/** The way to one's own account, said as it is: what is not possible yet, and the steps once it is. */
 export function ConnectPage(): ReactNode {
   const { t } = useTranslation();
   return (

@@ -71,7 +71,9 @@ export function acceptDemo(demo: Demo): void {
   useFates.getState().startRun(`${demo.run_no}`);
   if (before && before.run_no !== demo.run_no) {
     useTrades.getState().reset();
-    useCandles.getState().reset();
+    // A new run is a new market, whose price does not follow from the old one's.
+    const newest = useMarket.getState().price;
+    useCandles.getState().reset(newest ? Date.parse(newest.price_at) : 0);
     void loadCandles();
     void loadAccounts();
   }

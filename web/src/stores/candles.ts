@@ -10,7 +10,9 @@ interface CandleState {
   fill: (items: readonly Candle[]) => void;
   accept: (bar: Candle) => void;
   fail: () => void;
-  reset: () => void;
+  /** Forgets every bar, and takes none from before `from` (ms since the epoch) later. */
+  reset: (from?: number) => void;
+  from: number;
 }
 
 /** Merges bars by time, the later writer wins, oldest first, at most LONGEST. */
@@ -23,8 +25,12 @@ export function mergeCandles(older: readonly Candle[], newer: readonly Candle[])
 
 export const useCandles = create<CandleState>((set, get) => ({
   items: [],
+  from: 0,
   status: 'loading',
-  fill: (items) => set({ items: mergeCandles(items, get().items), status: 'ready' }),
+  fill: (items) => {
+    const { from, items: streamed } = get();
+    set({ items: mergeCandles(items.filter((bar) => Date.parse(bar.at) >= from), streamed), status: 'ready' });
+  },
   accept: (bar) => {
     const { items } = get();
     const last = items.at(-1);
@@ -33,5 +39,5 @@ export const useCandles = create<CandleState>((set, get) => ({
     else set({ items: mergeCandles(items, [bar]) });
   },
   fail: () => set((state) => ({ status: state.items.length > 0 ? 'ready' : 'failed' })),
-  reset: () => set({ items: [], status: 'loading' }),
+  reset: (from = 0) => set({ items: [], from, status: 'loading' }),
 }));

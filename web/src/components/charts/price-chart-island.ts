@@ -19,7 +19,7 @@ export interface ChartLayout {
   marks: Record<string, { x: number; y: number }>;
 }
 
-const LEAD_BARS = 20;
+const LEAD_BARS = 8;
 const LEAST_BARS = 95;
 const MOST_BARS = 900;
 const AHEAD_BARS = 3;

@@ -19,7 +19,7 @@ export function PhoneMessage({ guardedAccountId }: { guardedAccountId: string | 
       {item ? (
         <div key={item.activity_id} className="animate-slide-in-up rounded-xl border border-line bg-card p-2.5 text-xs">
           <p className="flex justify-between text-2xs text-faint">
-            <span>Telegram · Axisor</span>
+            <span>Axisor</span>
             <time dateTime={item.at}>{formatClock(item.at).slice(0, 5)}</time>
           </p>
           <p className="mt-1 font-semibold">{activityTitle(item, t)}</p>

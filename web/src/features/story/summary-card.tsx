@@ -43,11 +43,11 @@ export function SummaryCard({
         <div className="min-w-0">
           <h2 className="text-base font-semibold">{t('summary.title')}</h2>
           <div className="overflow-x-auto">
-            <table className="mt-2 w-full min-w-[24rem] text-sm">
+            <table className="mt-2 w-full text-2xs sm:text-sm">
               <thead className="text-xs text-faint">
                 <tr>
                   {['trade', 'added', 'with', 'without', 'kept'].map((name, index) => (
-                    <th key={name} scope="col" className={cn('py-1 font-normal', index === 0 ? 'text-left' : 'pl-4 text-right')}>
+                    <th key={name} scope="col" className={cn('py-1 align-bottom font-normal', index === 0 ? 'text-left' : 'pl-1 text-right sm:pl-4', name === 'added' && 'hidden sm:table-cell')}>
                       {t(`summary.${name}`)}
                     </th>
                   ))}
@@ -61,7 +61,7 @@ export function SummaryCard({
               <tfoot>
                 <tr className="border-t border-line font-semibold">
                   <th scope="row" className="py-1.5 text-left">{t('summary.together')}</th>
-                  <td colSpan={4} className="text-right">
+                  <td colSpan={4} className="py-1.5 text-right">
                     <KeptOrCost value={total} />
                   </td>
                 </tr>
@@ -100,10 +100,10 @@ function Row({ guarded, unguarded }: Pair): ReactNode {
           {guarded.status === 'closed' ? t(`trade.closed_by.${guarded.close_reason ?? 'unknown'}`) : t('summary.alive')}
         </span>
       </th>
-      <td className="pl-4 text-right text-muted">{formatSats(guarded.added_sats)}</td>
-      <td className="pl-4 text-right"><SignedSats value={guarded.result_sats} /></td>
-      <td className="pl-4 text-right"><SignedSats value={unguarded?.result_sats ?? null} /></td>
-      <td className="pl-4 text-right font-semibold"><KeptOrCost value={guarded.kept_sats} /></td>
+      <td className="hidden pl-4 text-right text-muted sm:table-cell">{formatSats(guarded.added_sats)}</td>
+      <td className="pl-1 text-right sm:pl-4"><SignedSats value={guarded.result_sats} /></td>
+      <td className="pl-1 text-right sm:pl-4"><SignedSats value={unguarded?.result_sats ?? null} /></td>
+      <td className="pl-1 text-right font-semibold sm:pl-4"><KeptOrCost value={guarded.kept_sats} /></td>
     </tr>
   );
 }
@@ -114,7 +114,7 @@ function KeptOrCost({ value }: { value: number | null }): ReactNode {
   if (value === null) return <span className="text-muted">–</span>;
   if (value === 0) return <span className="text-muted">{t('summary.same')}</span>;
   return (
-    <span className={cn('whitespace-nowrap', value < 0 ? 'text-loss' : 'text-text')}>
+    <span className={cn('sm:whitespace-nowrap', value < 0 ? 'text-loss' : 'text-text')}>
       {t(value < 0 ? 'summary.it_cost' : 'summary.it_kept', { amount: formatSats(Math.abs(value)) })}
     </span>
   );

@@ -18,7 +18,7 @@ import { tradeName } from './trade-row';
 const PriceChart = lazy(async () => ({ default: (await import('@/components/charts/price-chart')).PriceChart }));
 
 /** A market that starts anew jumps; bars long before the story belong to another one. */
-const BEFORE_STORY_MS = 25_000;
+const BEFORE_STORY_MS = 10_000;
 
 /** Bars of the 1 s candles, shaped once for every chart on the page. */
 export function useBars(since: string | null): readonly Bar[] {
