@@ -14,6 +14,7 @@ from axisor.domain.room import distance
 from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, usd_number
 from axisor.features.execution.attempts import AttemptState
+from axisor.features.execution.positions import probable_close_reason
 from axisor.features.margin_guard.plan import opening_cost_sats
 from axisor.features.margin_guard.rule import TopUp
 from axisor.features.notifications.events import ActivityKind, Severity
@@ -316,7 +317,7 @@ class AccountReader:
         """Store and tell that a trade ended, and watch it no more once nothing of it is in doubt."""
         trade = watched.trade
         self._decider.forget(watched.trade_id)
-        reason = watched.close_reason or _guess_close_reason(trade)
+        reason = watched.close_reason or probable_close_reason(trade)
         watched.close_reason = reason
         if not watched.open_attempts():  # until none is in doubt, readings go on
             self._book.end(watched.trade_id, self._clock.boottime_s())
@@ -344,16 +345,3 @@ class AccountReader:
             },
         )
         self._chronicle.store_end(watched, told)
-
-
-def _guess_close_reason(trade: Trade) -> CloseReason:
-    """Return why a trade ended where only its figures tell; unknown where they do not."""
-    if trade.exit_price is None:
-        return CloseReason.UNKNOWN
-    if trade.side.sign * (trade.exit_price - trade.liquidation_price) <= 0:
-        return CloseReason.LIQUIDATION
-    if trade.exit_price == trade.stop_loss_price:
-        return CloseReason.STOP_LOSS
-    if trade.exit_price == trade.take_profit_price:
-        return CloseReason.TAKE_PROFIT
-    return CloseReason.UNKNOWN

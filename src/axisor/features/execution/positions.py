@@ -151,6 +151,19 @@ async def find_position(
     return None if row is None else parse_row(row)
 
 
+def probable_close_reason(trade: Trade) -> CloseReason:
+    """Return why a trade ended where only its figures tell; unknown where they do not."""
+    if trade.exit_price is None:
+        return CloseReason.UNKNOWN
+    if trade.side.sign * (trade.exit_price - trade.liquidation_price) <= 0:
+        return CloseReason.LIQUIDATION
+    if trade.exit_price == trade.stop_loss_price:
+        return CloseReason.STOP_LOSS
+    if trade.exit_price == trade.take_profit_price:
+        return CloseReason.TAKE_PROFIT
+    return CloseReason.UNKNOWN
+
+
 def _column_value(trade: Trade, column: str) -> Any:
     value = getattr(trade, column)
     return value.value if isinstance(value, PositionSide | OrderType | TradeStatus) else value

@@ -8,10 +8,10 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axisor.domain.trades import AccountFacts, Trade
+from axisor.domain.trades import AccountFacts, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.credentials.repository import find_account, save_balance
-from axisor.features.execution.positions import save_facts
+from axisor.features.execution.positions import probable_close_reason, save_facts
 from axisor.infra import keys
 from axisor.infra.db.session import Database
 from axisor.infra.valkey import Nudges
@@ -76,7 +76,12 @@ class AccountSync:
                     if trade.trade_id in ended:
                         continue
                     news += await save_facts(
-                        connection, exchange_account_id, trade, requested_at=reading.requested_at, source="sync"
+                        connection,
+                        exchange_account_id,
+                        trade,
+                        requested_at=reading.requested_at,
+                        source="sync",
+                        close_reason=probable_close_reason(trade) if trade.status is TradeStatus.CLOSED else None,
                     )
         return news
 
