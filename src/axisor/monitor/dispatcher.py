@@ -8,7 +8,7 @@ import structlog
 from axisor.domain.commands import AddMargin, CloseTrade, Command, CommandName, SetStopLoss
 from axisor.domain.errors import LeaseLost
 from axisor.domain.trades import Trade, TradeStatus
-from axisor.domain.units import ExchangeAccountId, IntentId, usd_number
+from axisor.domain.units import ExchangeAccountId, IntentId
 from axisor.features.execution.attempts import (
     Attempt,
     AttemptState,
@@ -173,7 +173,7 @@ class Dispatcher:
                 "tag": tag,
                 "wanted_sats": deed.wanted_sats,
                 "cap_sats": deed.cap_sats,
-                "trigger_mark_price": usd_number(deed.trigger_price),
+                "trigger_mark_price": deed.trigger_price,
                 "is_second_send": deed.is_second_send,
             },
             arithmetic=deed.arithmetic,

@@ -13,8 +13,6 @@ const INSTANT = /^\d{4}-\d{2}-\d{2}T/;
 const FRACTION = /^(-?\d+)\/(\d+)$/;
 const WHOLE = /^-?\d+$/;
 const TICKS_PER_USD = 2;
-/** The one price that the ledger keeps in USD. */
-const IN_USD = 'trigger_mark_price';
 /** The ledger's names that have another name for readers. */
 const NAMES: Record<string, string> = { rung: 'step', last_price: 'last price', price: 'price of the P&L' };
 
@@ -52,7 +50,7 @@ export function valueOf(name: string, value: unknown, t: TFunction): string {
   }
   if (typeof value !== 'number') return JSON.stringify(value);
   if (name.endsWith('_sats')) return formatSats(value);
-  if (/(^|_)price$/.test(name)) return formatPrice(name === IN_USD ? value : value / TICKS_PER_USD);
+  if (/(^|_)price$/.test(name)) return formatPrice(value / TICKS_PER_USD);
   if (/room|share/.test(name)) return formatRatio(value, 3);
   if (name.endsWith('_usd')) return `${formatInteger(value)} USD`;
   if (/(^seconds_|_s$)/.test(name)) return formatDuration(value);

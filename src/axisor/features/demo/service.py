@@ -62,7 +62,8 @@ RESERVE_SHARE: Final = Fraction(20, 100)
 ACCOUNT_DAY_SHARE: Final = Fraction(50, 100)
 PLUG_LEAST_S: Final = 5
 PLUG_MOST_S: Final = 120
-BEYOND_STOP: Final = Fraction(3, 1000)
+BEYOND_STOP: Final = Fraction(25, 1000)
+"""The story goes on during a plunge: a rebound of 2 % in that time must not keep the price from the stop."""
 SPEEDS: Final = (0.1, 100.0)
 HOLD_FILE: Final = "monitor.hold"
 TRADES: Final = 3
