@@ -49,7 +49,7 @@ export function RuleSentence({
     b: <strong className="font-semibold text-text" />,
   };
   // Where the last layer closes once the limit is used up, not where the stop stands today.
-  const stop = preview === null || preview.safety_stop_price === null ? null : preview.covered_to_price;
+  const stop = preview?.safety_stop_price == null ? null : preview.covered_to_price;
   return (
     <p className="text-[0.9375rem] leading-7 text-muted" data-testid="rule-sentence">
       <Trans
