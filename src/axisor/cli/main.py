@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 _exchange_app = typer.Typer(invoke_without_command=True, epilog="Example: axisor exchange --port 9000 --scenario crash")
 _account_app = typer.Typer(help="Accounts on a running paper exchange.", no_args_is_help=True)
+_connected_app = typer.Typer(help="Your accounts at LN Markets: connect, protect, list.", no_args_is_help=True)
 app.add_typer(_exchange_app, name="exchange")
+app.add_typer(_connected_app, name="account")
 _exchange_app.add_typer(_account_app, name="account")
 
 _SCENARIO_HELP: Final = "Market story: crash, squeeze, chop, bleed, calm."
@@ -187,6 +189,91 @@ def create_account(
         return
     for name, value in account.items():
         print(f"{name:<11}{value}")
+
+
+_ROOT_HELP: Final = "Folder of the instances `demo` and `live`."
+
+
+@_connected_app.command("connect", epilog="Example: axisor account connect night --network signet")
+def connect_account(
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    network: Annotated[str, typer.Option(help="signet or mainnet.")],
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+) -> None:
+    """Try an API key, store it encrypted, and watch its account; nothing is spent or changed there.
+
+    Key, secret and passphrase are asked for, or read as three lines of standard input.
+    """
+    from axisor.cli.account import connect
+    from axisor.ports.credentials import Network
+
+    if network not in {"signet", "mainnet"}:
+        raise ConfigurationError(f"--network is signet or mainnet, not {network}")
+    print(connect(root=_instances(data_dir), network=Network(network), name=name))
+    print(f"Watch only. To protect its trades:  axisor account protect {name} --preset hold --spend-at-most SATS")
+
+
+@_connected_app.command(
+    "protect", epilog="Example: axisor account protect night --preset hold --spend-at-most 400000 --never-touch 100000"
+)
+def protect_account(
+    name: Annotated[str, typer.Argument(help="The account's name.")],
+    preset: Annotated[str, typer.Option(help="hold, hold_longer, cut or watch.")],
+    spend_at_most: Annotated[int, typer.Option(min=0, help="Sats that one trade may be given.")] = 0,
+    spend_per_day: Annotated[int | None, typer.Option(min=0, help="Sats in any 24 hours, all trades.")] = None,
+    never_touch: Annotated[int, typer.Option(min=0, help="Sats of the free balance that stay.")] = 0,
+    confirm: Annotated[str | None, typer.Option(help="For mainnet: the account's name once more.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+) -> None:
+    """Turn protection on: Axisor then adds sats to this account's trades, or closes them, by the preset."""
+    from axisor.cli.account import Protection, protect
+    from axisor.features.margin_guard.rule import Preset
+
+    if preset not in {"hold", "hold_longer", "cut", "watch"}:
+        raise ConfigurationError(f"--preset is hold, hold_longer, cut or watch, not {preset}")
+    wanted = Protection(
+        preset=Preset(preset),
+        spend_at_most_sats=spend_at_most,
+        spend_per_day_sats=spend_per_day,
+        never_touch_sats=never_touch,
+    )
+    print(protect(root=_instances(data_dir), name=name, wanted=wanted, confirmation=confirm))
+
+
+@_connected_app.command("unprotect", epilog="Example: axisor account unprotect night")
+def unprotect_account(
+    name: Annotated[str, typer.Argument(help="The account's name.")],
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+) -> None:
+    """Turn protection off: the account is only watched."""
+    from axisor.cli.account import unprotect
+
+    print(unprotect(root=_instances(data_dir), name=name))
+
+
+@_connected_app.command("list", epilog="Example: axisor account list --json")
+def list_connected(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+) -> None:
+    """Show the connected accounts, without their keys."""
+    from axisor.cli.account import list_accounts
+
+    accounts = list_accounts(root=_instances(data_dir))
+    if as_json:
+        print(json.dumps(accounts))
+        return
+    for account in accounts:
+        balance = "not read yet" if account["balance_sats"] is None else f"{account['balance_sats']} sat free"
+        print(f"{account['name']:<16}{account['network']:<9}{account['protection']:<12}{balance}")
+    if not accounts:
+        print("No account is connected:  axisor account connect NAME --network signet")
+
+
+def _instances(data_dir: Path | None) -> Path:
+    from axisor.cli.up import data_root
+
+    return data_root(data_dir, os.environ)
 
 
 @app.command(epilog="Example: AXISOR_DATABASE_OWNER_URL=postgresql://... axisor migrate")

@@ -72,7 +72,7 @@ def run_up(options: UpOptions) -> int:
     """Run the instance until it is asked to end; return the exit code."""
     settings = load(os.environ)
     terminal = Terminal()
-    place = instance.choose(_root(options, os.environ), wants_demo=options.wants_demo)
+    place = instance.choose(data_root(options.data_dir, os.environ), wants_demo=options.wants_demo)
     place.open()
     _say_header(terminal, place)
     running = place.lock()
@@ -404,9 +404,10 @@ def _on_key(wants_link: asyncio.Event) -> None:
         wants_link.set()
 
 
-def _root(options: UpOptions, environ: Mapping[str, str]) -> Path:
-    if options.data_dir is not None:
-        return options.data_dir
+def data_root(data_dir: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the folder of the instances: as said on the command line, in the environment, or the platform's place."""
+    if data_dir is not None:
+        return data_dir
     given = environ.get("AXISOR_DATA_DIR")
     return Path(given) if given else default_data_root(environ)
 
