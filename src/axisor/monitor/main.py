@@ -27,6 +27,7 @@ from axisor.infra.lease import FileLease
 from axisor.infra.queue.bull import BullConsumer
 from axisor.infra.queue.jobs import JobContext
 from axisor.infra.ready import signal_ready
+from axisor.infra.supervisor import write_heartbeat
 from axisor.infra.tasks import TaskSet
 from axisor.infra.valkey import Heard, LinkUp, Valkey, connect, listen, nudge
 from axisor.monitor.account import AccountRuntime
@@ -62,6 +63,8 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     lease = FileLease(run_dir / "leases", "shard-0", owner=owner, ttl_s=settings.guard.lease_ttl_s, clock=clock)
     database = Database(make_engine(settings.database.guard_url, pool_size=8, application_name="axisor-monitor"))
     valkey = connect(settings.valkey.url, name="axisor-monitor")
+    # The first beat comes before the lease: whoever is frozen while holding it must be found out at once.
+    write_heartbeat(run_dir / HEARTBEAT_FILE, boottime_s=clock.boottime_s())
     async with TaskSet("monitor") as tasks:
         heart = tasks.start(_beat_file(run_dir / HEARTBEAT_FILE, clock), name="heartbeat file")
         parts = MonitorParts(settings, clock=clock, database=database, lease=lease)
@@ -219,11 +222,9 @@ async def _renew(parts: MonitorParts) -> None:
 
 async def _beat_file(path: Path, clock: Clock) -> None:
     """Write the boot-time clock where the supervisor looks: a frozen process stops writing."""
-    scratch = path.with_suffix(".next")
     while True:
-        scratch.write_text(f"{clock.boottime_s():.3f}")
-        scratch.replace(path)
         await clock.sleep(FILE_EVERY_S)
+        write_heartbeat(path, boottime_s=clock.boottime_s())
 
 
 async def _beat_valkey(shard: Shard, valkey: Valkey, clock: Clock) -> None:
