@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.api.watch import WatchBoard
 from axisor.domain.errors import NotFound
-from axisor.domain.trades import TradeStatus
+from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import StoredPosition, list_positions
 from axisor.features.margin_guard.plan import opening_cost_sats, plan
-from axisor.features.margin_guard.policy import Spending, full_room
+from axisor.features.margin_guard.policy import Spending, fitted_to, full_room
 from axisor.features.margin_guard.repository import list_rules
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.views import GuardFacts, guard_view
@@ -142,6 +142,14 @@ def _twins_of(row: _Rows, others: Iterable[_Rows]) -> list[StoredPosition]:
     ]
 
 
+def _rule_of(trade: Trade, rules: dict[TradeId | None, GuardRule]) -> GuardRule | None:
+    """Return the rule that the monitor applies: the trade's own, else what of the account's suits it."""
+    own, default = rules.get(trade.trade_id), rules.get(None)
+    if own is not None or default is None:
+        return own
+    return fitted_to(default, trade)
+
+
 def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
     account = row.account
     fee_rate = fee_rate_of(account.fee_tier)
@@ -149,7 +157,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
     prepared = []
     for position in row.positions:
         trade = position.trade
-        rule = row.rules.get(trade.trade_id, row.rules.get(None)) if account.is_guarded else None
+        rule = _rule_of(trade, row.rules) if account.is_guarded else None
         spent_sats, count = row.spent.by_trade.get(trade.trade_id, (0, 0))
         spending = Spending(
             position_spent_sats=spent_sats,

@@ -11,7 +11,7 @@ from axisor.domain.counter import added_sats
 from axisor.domain.trades import CloseReason, Trade
 from axisor.domain.units import IntentId, Price, TradeId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind
-from axisor.features.margin_guard.policy import PendingTopUp, RungState, full_room
+from axisor.features.margin_guard.policy import PendingTopUp, RungState, fitted_to, full_room
 from axisor.features.margin_guard.rule import GuardRule
 
 STOP_PENDING_S: Final = 2.0
@@ -243,7 +243,7 @@ class AccountBook:
         """Take the rules as they are stored now."""
         self._default_rule, self._trade_rules = default, by_trade
         for watched in self.trades.values():
-            rule = self.rule_of(watched.trade_id)
+            rule = self.rule_of(watched.trade)
             if rule != watched.rule:
                 watched.rule, watched.hold_reason = rule, None
 
@@ -257,9 +257,14 @@ class AccountBook:
         """Return whether a trade ended a short while ago."""
         return trade_id in self._ended
 
-    def rule_of(self, trade_id: TradeId) -> GuardRule | None:
+    def rule_of(self, trade: Trade) -> GuardRule | None:
         """Return the rule of a trade, its own before the account's; None where nothing is guarded."""
-        return self._trade_rules.get(trade_id, self._default_rule) if self.is_guarded else None
+        if not self.is_guarded:
+            return None
+        own = self._trade_rules.get(trade.trade_id)
+        if own is not None or self._default_rule is None:
+            return own
+        return fitted_to(self._default_rule, trade)
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt that still matters."""

@@ -223,7 +223,7 @@ class AccountReader:
     def _adopt(self, trade: Trade, requested_boottime_s: float, requested_at: datetime) -> WatchedTrade:
         """Take a trade that was not known under guard, at once, and tell its owner."""
         watched = WatchedTrade(trade=trade, requested_boottime_s=requested_boottime_s, requested_at=requested_at)
-        watched.rule = self._book.rule_of(trade.trade_id)
+        watched.rule = self._book.rule_of(trade)
         watched.changed_boottime_s = requested_boottime_s
         self._book.trades[trade.trade_id] = watched
         for attempt in self._book.orphans.pop(trade.trade_id, []):

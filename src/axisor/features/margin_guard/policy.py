@@ -6,7 +6,7 @@ is due, then the safety stop, then a word to the owner.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -17,7 +17,7 @@ from axisor.domain.margin import margin_for_liquidation_sats
 from axisor.domain.room import distance, liquidation_price_for_distance, price_at_distance
 from axisor.domain.trades import PositionSide, Trade, TradeStatus
 from axisor.domain.units import Price
-from axisor.features.margin_guard.rule import Close, GuardRule, Notify, Rung, TopUp
+from axisor.features.margin_guard.rule import NEAREST_MARK_DISTANCE, Close, GuardRule, Notify, Rung, TopUp
 
 FUNDING_GUARD: Final = Fraction(3, 1000)
 """Before a settlement the stop keeps the announced rate × price + 0.3 % between itself and liquidation."""
@@ -158,6 +158,21 @@ def full_room(trade: Trade) -> Fraction:
         side=trade.side, quantity_usd=trade.quantity_usd, price=entry_price, collateral_sats=margin_sats
     )
     return distance(side=trade.side, price=entry_price, liquidation_price=liquidation)
+
+
+def fitted_to(rule: GuardRule, trade: Trade) -> GuardRule:
+    """Return an account's rule as it holds for one trade: without top-up steps that would come too late.
+
+    A mark nearer than 0.9 % of price to liquidation is passed before a top-up can be proven; above 50x every mark of
+    the presets is. Warning and safety stop stay.
+    """
+    full = full_room(trade)
+    rungs = tuple(
+        rung
+        for rung in rule.rungs
+        if not isinstance(rung.action, TopUp) or rung.room_share * full >= NEAREST_MARK_DISTANCE
+    )
+    return rule if len(rungs) == len(rule.rungs) else replace(rule, rungs=rungs)
 
 
 def mark_price(trade: Trade, *, share: Fraction, full: Fraction) -> Price:

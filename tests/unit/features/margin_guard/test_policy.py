@@ -9,7 +9,7 @@ from tests.factories.prices import at
 from tests.factories.trades import a_running_trade
 
 from axisor.domain.trades import PositionSide, TradeStatus
-from axisor.domain.units import Price
+from axisor.domain.units import Price, RuleId
 from axisor.features.margin_guard.policy import (
     AddMarginDeed,
     CloseDeed,
@@ -22,12 +22,13 @@ from axisor.features.margin_guard.policy import (
     WarnDeed,
     decide,
     desired_stop_price,
+    fitted_to,
     full_room,
     mark_price,
     price_wake_ups,
     rungs_ready_again,
 )
-from axisor.features.margin_guard.rule import Close, GuardRule, Rung, TopUp
+from axisor.features.margin_guard.rule import Close, GuardRule, Notify, Preset, Rung, TopUp, preset_rule
 
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
 CUT = Rung(key="cut", room_share=Fraction(35, 100), action=Close())
@@ -436,3 +437,15 @@ def test_a_used_step_is_ready_again_once_room_has_recovered_past_its_mark() -> N
     assert rungs_ready_again(facts(ready, rungs=states), a_rule()) == ("top_up",)
     assert rungs_ready_again(facts(Price(ready - 1), rungs=states), a_rule()) == ()
     assert rungs_ready_again(facts(ready), a_rule()) == ()
+
+
+def test_an_accounts_rule_brings_no_top_up_to_a_trade_whose_mark_lies_too_near() -> None:
+    rule = preset_rule(Preset.HOLD, rule_id=RuleId("r"), leverage=Fraction(25), entry_margin_sats=400_000)
+    steady = a_running_trade(quantity_usd=8_990, price=Price(124_000), margin_sats=290_000)  # 50x
+    hasty = a_running_trade(quantity_usd=8_990, price=Price(124_000), margin_sats=145_000)  # 100x
+
+    assert fitted_to(rule, steady) is rule
+    fitted = fitted_to(rule, hasty)
+    assert fitted.rung(TopUp) is None
+    assert fitted.stop_share == rule.stop_share
+    assert fitted.rung(Notify) == rule.rung(Notify)
