@@ -1,6 +1,6 @@
 """What the account's runtime stores and tells: facts, steps, requests, decisions, activities. Nothing here waits."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -78,11 +78,29 @@ class Chronicle:
         has_changed = watched.has_changed()
         if not (force or has_changed or boottime_s - watched.stored_boottime_s >= STORE_EVERY_S):
             return
-        watched.stored, watched.stored_boottime_s = watched.trade, boottime_s
-        trade, requested_at = watched.trade, watched.requested_at
+        run = self._save_facts(watched, source)
+        self.put(Write("facts", run, after=lambda: self.changed("positions")))
+
+    def store_end(self, watched: WatchedTrade, activity: Activity) -> None:
+        """Write the last facts of a trade and what its owner is told of them, both or neither."""
+        save = self._save_facts(watched, "reading")
+
+        async def run(connection: Any) -> None:
+            await save(connection)
+            await record_activity(connection, activity)
+
+        def after() -> None:
+            self.changed("positions")
+            self._announce(activity)
+
+        self.put(Write("end", run, after=after))
+
+    def _save_facts(self, watched: WatchedTrade, source: FactsSource) -> Callable[[Any], Awaitable[None]]:
+        """Return what writes the facts of a trade as they are now, whatever becomes of them before it runs."""
+        watched.stored, watched.stored_boottime_s = watched.trade, self._clock.boottime_s()
+        trade, requested_at, account_id = watched.trade, watched.requested_at, self._account_id
         paid = watched.funding_paid_sats if watched.is_funding_explained else None
         reason, own_stop = watched.close_reason, watched.own_stop_price
-        account_id = self._account_id
 
         async def run(connection: Any) -> None:
             await save_facts(
@@ -96,33 +114,7 @@ class Chronicle:
                 own_stop_price=own_stop,
             )
 
-        self.put(Write("facts", run, after=lambda: self.changed("positions")))
-
-    def store_end(self, watched: WatchedTrade, activity: Activity) -> None:
-        """Write the last facts of a trade and what its owner is told of them, both or neither."""
-        watched.stored, watched.stored_boottime_s = watched.trade, self._clock.boottime_s()
-        trade, requested_at, account_id = watched.trade, watched.requested_at, self._account_id
-        paid = watched.funding_paid_sats if watched.is_funding_explained else None
-        reason, own_stop = watched.close_reason, watched.own_stop_price
-
-        async def run(connection: Any) -> None:
-            await save_facts(
-                connection,
-                account_id,
-                trade,
-                requested_at=requested_at,
-                source="reading",
-                funding_paid_sats=paid,
-                close_reason=reason,
-                own_stop_price=own_stop,
-            )
-            await record_activity(connection, activity)
-
-        def after() -> None:
-            self.changed("positions")
-            self._announce(activity)
-
-        self.put(Write("end", run, after=after))
+        return run
 
     def store_close_reason(self, trade_id: TradeId, reason: CloseReason) -> None:
         """Write why a trade ended, as the stream said."""
