@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.fixtures.stack import free_port
 from tests.fixtures.up import ROOT, Up
 
 from axisor.paper.books import net_flows
@@ -52,8 +53,15 @@ def number(text: str) -> float:
 
 def chart_line(page: Page, label: str) -> float:
     """Return the price of a labelled line of the guarded trade's chart."""
-    chart = page.get_by_role("region", name="Guarded").get_by_role("group").first
-    words = chart.inner_text()
+    page.wait_for_function(
+        """label => {
+            const column = [...document.querySelectorAll('section')].find(s => s.ariaLabel === 'Guarded');
+            return new RegExp(label + '\\\\s*\\\\d').test(column?.querySelector('[role=group]')?.innerText ?? '');
+        }""",
+        arg=label,
+        timeout=15_000,
+    )
+    words = page.get_by_role("region", name="Guarded").get_by_role("group").first.inner_text()
     found = re.search(rf"{label}\s*([\d\s\u2009\u202f\u00a0]+(?:\.\d)?)", words)
     assert found is not None, words
     return number(found[1])
@@ -93,7 +101,7 @@ def books_of(data_dir: Path) -> dict[str, Account]:
 
 
 def test_a_newcomer_sees_a_rescue_and_figures_that_the_books_confirm(up_in: Callable[..., Up], page: Page) -> None:
-    up = up_in("--no-browser", "--speed", "3", "--scenario", "crash", "--seed", "1")
+    up = up_in("--no-browser", "--port", str(free_port()), "--speed", "3", "--scenario", "crash", "--seed", "1")
     url = up.await_open()
     page.goto(up.links()[0])
     price = page.get_by_test_id("last-price")
