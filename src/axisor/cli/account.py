@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.bootstrap.exchange import make_venue, signing_key
-from axisor.cli.instance import Instance
+from axisor.cli.instance import DATABASE, Instance
 from axisor.domain.errors import AxisorError, ConfigurationError, ExchangeError
 from axisor.domain.units import ExchangeAccountId, RuleId, UserId
 from axisor.features.accounts.passwords import Passwords
@@ -42,7 +42,6 @@ from axisor.ports.credentials import Credentials, Network
 from axisor.ports.exchange import Lane
 from axisor.settings import Settings, load
 
-DATABASE: Final = "axisor"
 TEST_DEADLINE_S: Final = 20.0
 PRESET_LEVERAGE: Final = Fraction(25)
 """Marks of an account's default are those of 25x: half of the room, which suits every trade up to 50x."""

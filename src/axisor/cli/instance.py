@@ -15,6 +15,8 @@ from axisor.domain.errors import ConfigurationError
 from axisor.infra.engines import folder
 from axisor.settings import PREFIX, Settings
 
+DATABASE: Final = "axisor"
+"""The database of an instance, in engines of its own."""
 _KEY_BYTES: Final = 32
 _CHECKOUT: Final = Path(__file__).resolve().parents[3]
 

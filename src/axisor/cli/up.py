@@ -38,7 +38,6 @@ from axisor.settings import Settings, default_data_root, load
 
 log = structlog.get_logger(__name__)
 
-_DATABASE: Final = "axisor"
 _REQUEST_DEADLINE_S: Final = 5.0
 _RECONNECT_S: Final = 0.5
 _RECONNECT_MOST_S: Final = 5.0
@@ -152,10 +151,12 @@ class _Up:
                 if database.app is None:
                     engines.postgres.start()
                     servers.append(engines.postgres)
-                    asyncio.run(provision(engines.postgres.url(), database=_DATABASE, passwords=engines.role_passwords))
+                    asyncio.run(
+                        provision(engines.postgres.url(), database=instance.DATABASE, passwords=engines.role_passwords)
+                    )
                     for role in ("owner", "app", "guard", "worker"):
                         suffix = "" if role == "app" else f"_{role.upper()}"
-                        url = engines.database_url(f"axisor_{role}", database=_DATABASE)
+                        url = engines.database_url(f"axisor_{role}", database=instance.DATABASE)
                         self._environ[f"AXISOR_DATABASE{suffix}_URL"] = url
                 if valkey.address is None:
                     engines.valkey.start()

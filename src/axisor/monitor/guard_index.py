@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from axisor.domain.units import ExchangeAccountId, Price, TradeId
+from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.margin_guard.policy import WakeUps
 from axisor.features.margin_guard.triggers import TriggerIndex
 from axisor.monitor.market import MarketState
@@ -42,8 +42,3 @@ class GuardIndex:
             span = market.span(level, boottime_s)
             if span is not None:
                 yield from index.advance(down_price=span.low, up_price=span.high)
-
-
-def step_away(price: Price, share_per_mille: int) -> int:
-    """Return a price step of so many per mille, at least one tick."""
-    return max(1, price * share_per_mille // 1000)

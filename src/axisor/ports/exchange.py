@@ -6,7 +6,6 @@ A command is signed once, stored, and sent as exactly those bytes. Sending never
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
@@ -142,13 +141,3 @@ class ExchangeClient(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScopeReport:
-    """Permissions of a key as the stream's `authenticate` returned them."""
-
-    permissions: tuple[str, ...]
-
-
-type Ratio = Decimal

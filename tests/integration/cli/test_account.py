@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.fixtures.engines import DatabaseUrls
-from tests.fixtures.stack import Exchange, PaperAccount, Stack, running_stack
+from tests.fixtures.stack import Exchange, PaperAccount, running_stack
 
 ROOT = Path(__file__).resolve().parents[3]
 type Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,11 +21,7 @@ def exchange(
 ) -> Iterator[Exchange]:
     folder = tmp_path_factory.mktemp("exchange")
     with running_stack(folder, database_urls, valkey_url) as stack:
-        yield _exchange_of(stack)
-
-
-def _exchange_of(stack: Stack) -> Exchange:
-    return stack.start_exchange("--scenario", "calm")
+        yield stack.start_exchange("--scenario", "calm")
 
 
 @pytest.fixture

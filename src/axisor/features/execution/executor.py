@@ -197,11 +197,6 @@ def with_answer(attempt: Attempt, answer: Answer) -> Attempt:
     return replace(attempt, sent_at=answer.first_byte_at, answered_at=answer.answered_at)
 
 
-def is_money_in(command: Command) -> bool:
-    """Return whether a command adds collateral."""
-    return COMMAND_TABLE[command.name].command_class is CommandClass.MONEY_IN
-
-
 def is_end(command: Command) -> bool:
     """Return whether a command ends a trade or bounds its loss: nothing blocks it."""
     return COMMAND_TABLE[command.name].command_class is CommandClass.END
