@@ -5,6 +5,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.fixtures.stack import free_port
 from tests.fixtures.up import ROOT, Up
 
-from axisor.paper.books import net_flows
-from axisor.paper.records import Account, CloseKind
+from axisor.paper.engine.books import Books
+from axisor.paper.history import CLOSED_TRADES, POSTINGS, History, MemoryHistory
+from axisor.paper.records import Account, CloseKind, PaperTrade, Posting
 from axisor.paper.store import Store
 
 CHROMIUM = os.environ.get("AXISOR_TEST_CHROMIUM", "/usr/bin/chromium")
@@ -92,11 +94,33 @@ def trades_of(url: str, token: str) -> dict[str, dict[str, Any]]:
     return {trade["label"]: trade for trade in raw["items"]}
 
 
-def books_of(data_dir: Path) -> dict[str, Account]:
-    """Return the two accounts as the paper exchange keeps them on its disk: the one with top-ups is the guarded one."""
-    accounts = list(Store(data_dir / "demo" / "exchange").load_accounts())
-    guarded = next(account for account in accounts if any(p.kind == "add_margin" for p in account.postings))
-    unguarded = next(account for account in accounts if account is not guarded)
+@dataclass(frozen=True)
+class OnDisk:
+    """One account as the paper exchange keeps it on its disk."""
+
+    account: Account
+    history: History
+
+    @property
+    def postings(self) -> list[Posting]:
+        return list(self.history.oldest_first(self.account.account_id, POSTINGS))
+
+    @property
+    def closed(self) -> dict[str | None, PaperTrade]:
+        trades = self.history.oldest_first(self.account.account_id, CLOSED_TRADES)
+        return {trade.client_id: trade for trade in trades}
+
+    @property
+    def net_flows(self) -> dict[str, int]:
+        return Books(self.history).net_flows(self.account)
+
+
+def books_of(data_dir: Path) -> dict[str, OnDisk]:
+    """Return the two accounts of the demo: the one with top-ups is the guarded one."""
+    history = MemoryHistory()
+    accounts = [OnDisk(account, history) for account in Store(data_dir / "demo" / "exchange").load_accounts(history)]
+    guarded = next(one for one in accounts if any(p.kind == "add_margin" for p in one.postings))
+    unguarded = next(one for one in accounts if one is not guarded)
     return {"guarded": guarded, "unguarded": unguarded}
 
 
@@ -133,16 +157,14 @@ def test_a_newcomer_sees_a_rescue_and_figures_that_the_books_confirm(up_in: Call
     trades = trades_of(url, token)
     books = books_of(up.data_dir)
 
-    ended = {trade.client_id: trade for trade in books["guarded"].closed}
-    dead = {trade.client_id: trade for trade in books["unguarded"].closed}
+    ended, dead = books["guarded"].closed, books["unguarded"].closed
     assert ended["50x long"].close_kind is CloseKind.STOP_LOSS
     assert {name: trade.close_kind for name, trade in dead.items()} == {
         "50x long": CloseKind.LIQUIDATION,
         "25x long": CloseKind.LIQUIDATION,
     }
     kept_by_the_books = (
-        net_flows(books["guarded"])[ended["50x long"].trade_id]
-        - net_flows(books["unguarded"])[dead["50x long"].trade_id]
+        books["guarded"].net_flows[ended["50x long"].trade_id] - books["unguarded"].net_flows[dead["50x long"].trade_id]
     )
     assert trades["50x long"]["kept_sats"] == kept_by_the_books
     assert trades["50x long"]["kept_sats"] < 0

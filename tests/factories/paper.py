@@ -10,11 +10,12 @@ from tests.fakes.manual_clock import ManualClock
 from axisor.domain.trades import OrderType, PositionSide
 from axisor.domain.units import Price
 from axisor.paper.engine import Engine
+from axisor.paper.engine.orders import NewTrade
+from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.events import TradeHappened
+from axisor.paper.history import MemoryHistory, Shelf
 from axisor.paper.market.ladder import ladder
-from axisor.paper.orders import NewTrade
 from axisor.paper.records import Account, PaperTrade
-from axisor.paper.triggers import LiquidatesOn
 
 START = at(62_000)
 CALM = Fraction(0)
@@ -46,6 +47,7 @@ class PaperMarket:
     engine: Engine
     clock: ManualClock
     account: Account
+    history: MemoryHistory
 
     @classmethod
     def started(
@@ -57,24 +59,30 @@ class PaperMarket:
         max_live_trades: int = 100,
     ) -> "PaperMarket":
         clock = ManualClock()
+        history = MemoryHistory()
         engine = Engine(
             clock=clock,
             last_price=START,
             ladder=ladder(START, CALM),
             liquidates_on=liquidates_on,
             max_live_trades=max_live_trades,
+            history=history,
         )
         account = engine.create_account(username="trader", balance_sats=balance_sats, fee_tier=fee_tier)
         engine.take_events()
-        return cls(engine, clock, account)
+        return cls(engine, clock, account, history)
 
     def open(self, **order: Any) -> PaperTrade:
-        return self.engine.open_trade(self.account, an_order(**order))
+        return self.engine.isolated.open_trade(self.account, an_order(**order))
 
     def move_to(self, usd: str | int) -> None:
         """Move the last price there in one step."""
         self.clock.advance(0.2)
         self.engine.advance(at(usd), ladder(at(usd), CALM))
+
+    def past[Row](self, shelf: Shelf[Row]) -> list[Row]:
+        """Return the account's rows of a shelf, the oldest first."""
+        return list(self.history.oldest_first(self.account.account_id, shelf))
 
     def events(self) -> list[str]:
         """Return the kinds of the trade events since the last call."""

@@ -6,9 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from axisor.paper.engine import MAX_LIVE_TRADES
+from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import Fault
 from axisor.paper.player import FundingMode
-from axisor.paper.triggers import LiquidatesOn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,15 @@ import structlog
 
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
-from axisor.paper import topics, wire
+from axisor.paper import topics
 from axisor.paper.candles import CandleBook
 from axisor.paper.clock import Clock, epoch_ms, iso
 from axisor.paper.config import PaperConfig
 from axisor.paper.engine import Engine
 from axisor.paper.errors import MarketBusy
-from axisor.paper.events import EngineEvent, TradeHappened
+from axisor.paper.events import EngineEvent
 from axisor.paper.faults import FaultBook
+from axisor.paper.history import MemoryHistory
 from axisor.paper.hub import Hub
 from axisor.paper.market.fundings import FundingModel
 from axisor.paper.market.ladder import StressMeter, ladder
@@ -30,6 +31,9 @@ from axisor.paper.player import FundingDue, MarketStatus, Player, PricePoint
 from axisor.paper.request_log import RequestLog
 from axisor.paper.sources import MANUAL, funding_offset_ms, open_path, source_name
 from axisor.paper.store import MarketFile, Settlement, Store
+from axisor.paper.wire import market as wire_market
+from axisor.paper.wire.announcements import announcement
+from axisor.paper.wire.numbers import PAIR, price_number
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +69,17 @@ class PaperExchange:
             self.candles = CandleBook(bars)
         if store is not None and (saved := store.load_market()) is not None:
             self._continue(saved)
+        self._history = MemoryHistory()
         self.engine = Engine(
             clock=clock,
             last_price=self.player.last_price,
             ladder=ladder(self.player.last_price, Fraction(0)),
             liquidates_on=config.liquidates_on,
             max_live_trades=config.max_live_trades,
+            history=self._history,
         )
         if store is not None:
-            for account in store.load_accounts():
+            for account in store.load_accounts(self._history):
                 self.engine.adopt(account)
 
     # The market
@@ -124,8 +130,10 @@ class PaperExchange:
         Raises:
             MarketBusy: trades are open or running, and it is not forced.
         """
-        if self.engine.live_count and not is_forced:
-            raise MarketBusy(f"{self.engine.live_count} trades are open or running: close them, or force the restart")
+        if self.engine.isolated.live_count and not is_forced:
+            raise MarketBusy(
+                f"{self.engine.isolated.live_count} trades are open or running: close them, or force the restart"
+            )
         path = open_path(config)
         self.config = config
         self.player = self._player_of(path, config)
@@ -151,13 +159,13 @@ class PaperExchange:
             "is_start_requested": state.is_start_requested,
             "market_ms": int(state.story_ms),
             "speed": state.speed,
-            "last_price": wire.price_number(self.engine.last_price),
-            "index_price": wire.price_number(self.index_price),
+            "last_price": price_number(self.engine.last_price),
+            "index_price": price_number(self.index_price),
             "funding_rate": str(self.player.funding_rate()),
             "funding_at": iso(self.funding_at_ms(now)),
             "accounts": sum(1 for _ in self.engine.accounts),
-            "running_trades": self.engine.running_count,
-            "live_trades": self.engine.live_count,
+            "running_trades": self.engine.isolated.running_count,
+            "live_trades": self.engine.isolated.live_count,
             "stream_clients": len(self.hub),
         }
 
@@ -191,15 +199,15 @@ class PaperExchange:
     def ticker_frame(self, now_ms: int) -> dict[str, Any]:
         return {
             "time": now_ms,
-            "lastPrice": wire.price_number(self.engine.last_price),
-            "index": wire.price_number(self.index_price),
+            "lastPrice": price_number(self.engine.last_price),
+            "index": price_number(self.index_price),
             "funding": self.funding_frame()["current"],
         }
 
     def funding_frame(self) -> dict[str, Any]:
         now = self.clock.now()
         return {
-            "pair": wire.PAIR,
+            "pair": PAIR,
             "current": {"rate": float(self.player.funding_rate()), "time": self.funding_at_ms(now)},
         }
 
@@ -212,8 +220,8 @@ class PaperExchange:
         now_ms = epoch_ms(self.clock.now())
         frames: dict[str, Callable[[], dict[str, Any] | None]] = {
             topics.TICKER: lambda: self.ticker_frame(now_ms),
-            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": wire.price_number(self.engine.last_price)},
-            topics.INDEX: lambda: {"time": now_ms, "index": wire.price_number(self.index_price)},
+            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": price_number(self.engine.last_price)},
+            topics.INDEX: lambda: {"time": now_ms, "index": price_number(self.index_price)},
             topics.BUCKETS: lambda: _buckets_frame(self.engine.ladder, now_ms),
             topics.FUNDING: self.funding_frame,
             **{topic: self._candle_frame(interval) for interval, topic in topics.OHLC.items()},
@@ -224,19 +232,19 @@ class PaperExchange:
     def _candle_frame(self, interval: str) -> Callable[[], dict[str, Any] | None]:
         def build() -> dict[str, Any] | None:
             bar = next(self.candles.newest_first(interval), None)
-            return None if bar is None else wire.stream_candle(bar)
+            return None if bar is None else wire_market.stream_candle(bar)
 
         return build
 
     def _publish_prices(self, price: Price, quotes: tuple[PriceLevel, ...], *, now_ms: int) -> None:
         hub = self.hub
-        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": wire.price_number(price)})
+        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": price_number(price)})
         if hub.has_listeners(topics.BUCKETS):
             hub.publish_price(topics.BUCKETS, _buckets_frame(quotes, now_ms))
         if hub.has_listeners(topics.TICKER):
             hub.publish_price(topics.TICKER, self.ticker_frame(now_ms))
         if hub.has_listeners(topics.INDEX):
-            hub.publish_price(topics.INDEX, {"time": now_ms, "index": wire.price_number(self.index_price)})
+            hub.publish_price(topics.INDEX, {"time": now_ms, "index": price_number(self.index_price)})
         for interval, topic in topics.OHLC.items():
             if hub.has_listeners(topic) and (frame := self._candle_frame(interval)()) is not None:
                 hub.publish_price(topic, frame)
@@ -253,7 +261,7 @@ class PaperExchange:
             changed = [account for account in self.engine.accounts if account.account_id in dirty] if dirty else []
             if changed:
                 try:
-                    await self._store.save_accounts(changed)
+                    await self._store.save_accounts(changed, self._history)
                 except OSError:
                     self.engine.put_back(events, dirty)
                     raise
@@ -312,10 +320,8 @@ class PaperExchange:
 
     def _announce(self, events: list[EngineEvent]) -> None:
         for event in events:
-            if isinstance(event, TradeHappened):
-                self.hub.publish_event(topics.ISOLATED_TRADES, event.account_id, wire.trade_event(event))
-            else:
-                self.hub.publish_event(topics.DEPOSITS, event.account_id, wire.deposit_event(event))
+            topic, data = announcement(event)
+            self.hub.publish_event(topic, event.account_id, data)
 
     # Readings that need both market and time
 
@@ -335,4 +341,4 @@ def with_source(config: PaperConfig, *, scenario: str | None, seed: int | None, 
 
 
 def _buckets_frame(quotes: tuple[PriceLevel, ...], now_ms: int) -> dict[str, Any]:
-    return {"time": now_ms, "buckets": [wire.level(level) for level in quotes]}
+    return {"time": now_ms, "buckets": [wire_market.level(level) for level in quotes]}

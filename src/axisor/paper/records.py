@@ -105,6 +105,8 @@ class PaperTrade(msgspec.Struct, kw_only=True):
 
 
 class Account(msgspec.Struct, kw_only=True):
+    """What of an account is live; what is over stands in the history."""
+
     account_id: str
     username: str
     created_at_ms: int
@@ -112,10 +114,6 @@ class Account(msgspec.Struct, kw_only=True):
     balance_sats: int = 0
     keys: list[ApiKey] = msgspec.field(default_factory=list)
     live: dict[str, PaperTrade] = msgspec.field(default_factory=dict)
-    closed: list[PaperTrade] = msgspec.field(default_factory=list)
-    canceled: list[PaperTrade] = msgspec.field(default_factory=list)
-    funding_fees: list[FundingFeeRow] = msgspec.field(default_factory=list)
-    postings: list[Posting] = msgspec.field(default_factory=list)
     version: int = 0
     """Grows by one with every change; tells the store what is newer than its file."""
 
@@ -133,14 +131,13 @@ def _decode_extra(kind: type, value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_extra)
-_account_decoder = msgspec.json.Decoder(Account, dec_hook=_decode_extra)
 
 
-def dump_account(account: Account) -> bytes:
-    """Return an account as JSON, exactly."""
-    return _encoder.encode(account)
+def dump(record: msgspec.Struct) -> bytes:
+    """Return a record as JSON, exactly."""
+    return _encoder.encode(record)
 
 
-def load_account(raw: bytes) -> Account:
-    """Return the account of `dump_account`'s bytes."""
-    return _account_decoder.decode(raw)
+def load[Record](raw: bytes | msgspec.Raw, kind: type[Record]) -> Record:
+    """Return the record of `dump`'s bytes."""
+    return msgspec.json.decode(raw, type=kind, dec_hook=_decode_extra)

@@ -13,8 +13,9 @@ import msgspec
 
 from axisor.domain.errors import ConfigurationError
 from axisor.paper.candles import Bar
+from axisor.paper.history import KeptRow, MemoryHistory
 from axisor.paper.player import PlayerState
-from axisor.paper.records import Account, dump_account, load_account
+from axisor.paper.records import Account, dump, load
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,13 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     rate: str  # a decimal number, exact in JSON
     fixing_price: int
+
+
+class AccountFile(msgspec.Struct, kw_only=True):
+    """An account and everything of it that is over."""
+
+    account: Account
+    history: list[KeptRow]
 
 
 class MarketFile(msgspec.Struct, kw_only=True):
@@ -45,19 +53,19 @@ class Store:
         except OSError as error:
             raise ConfigurationError(f"--data-dir {folder}: {error.strerror}") from error
 
-    def load_accounts(self) -> Iterator[Account]:
-        """Yield every stored account."""
+    def load_accounts(self, history: MemoryHistory) -> Iterator[Account]:
+        """Yield every stored account, its history put into `history`."""
         for path in sorted(self._accounts.glob("*.json")):
-            yield load_account(path.read_bytes())
+            yield load_account(path.read_bytes(), history)
 
     def load_market(self) -> MarketFile | None:
         """Return the stored market, None where there is none yet."""
         path = self._folder / "market.json"
         return msgspec.json.decode(path.read_bytes(), type=MarketFile) if path.exists() else None
 
-    async def save_accounts(self, accounts: Iterable[Account]) -> None:
+    async def save_accounts(self, accounts: Iterable[Account], history: MemoryHistory) -> None:
         """Write these accounts as they are now."""
-        files = {self._accounts / f"{account.account_id}.json": dump_account(account) for account in accounts}
+        files = {self._accounts / f"{account.account_id}.json": dump_account(account, history) for account in accounts}
         await asyncio.to_thread(_replace_all, files)
 
     def load_bars(self) -> list[Bar]:
@@ -72,6 +80,18 @@ class Store:
     async def save_bars(self, bars: Sequence[Bar]) -> None:
         """Write the one-minute bars as they are now."""
         await asyncio.to_thread(_replace_all, {self._folder / "candles.json": msgspec.json.encode(bars)})
+
+
+def dump_account(account: Account, history: MemoryHistory) -> bytes:
+    """Return an account with its history as JSON, exactly."""
+    return dump(AccountFile(account=account, history=history.rows_of(account.account_id)))
+
+
+def load_account(raw: bytes, history: MemoryHistory) -> Account:
+    """Return the account of `dump_account`'s bytes; its history is put into `history`."""
+    file = load(raw, AccountFile)
+    history.adopt(file.account.account_id, file.history)
+    return file.account
 
 
 def _replace_all(files: Mapping[Path, bytes]) -> None:

@@ -12,13 +12,14 @@ from tests.fakes.manual_clock import ManualClock
 from axisor.domain.errors import DomainError
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
 from axisor.domain.units import Price
-from axisor.paper.books import net_flows
 from axisor.paper.engine import Engine
+from axisor.paper.engine.orders import NewTrade
+from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.errors import Refusal
+from axisor.paper.history import CANCELED_TRADES, CLOSED_TRADES, FUNDING_FEES, POSTINGS, MemoryHistory, Shelf
 from axisor.paper.market.ladder import ladder
-from axisor.paper.orders import NewTrade
-from axisor.paper.records import Account, Book, PaperTrade, dump_account, load_account
-from axisor.paper.triggers import LiquidatesOn
+from axisor.paper.records import Account, Book, PaperTrade
+from axisor.paper.store import dump_account, load_account
 
 START = Price(124_000)
 sides = st.sampled_from(PositionSide)
@@ -36,6 +37,7 @@ class PaperEngineMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = ManualClock()
         self.price = START
+        self.history = MemoryHistory()
         self.engine = self._new_engine()
         self.deposited = dict.fromkeys(("ann", "bob"), 0)
         self.accounts: dict[str, Account] = {}
@@ -54,11 +56,12 @@ class PaperEngineMachine(RuleBasedStateMachine):
             last_price=self.price,
             ladder=ladder(self.price, Fraction(0)),
             liquidates_on=self.liquidates_on,
+            history=self.history,
         )
 
     @rule(name=names, amount=amounts)
     def deposit(self, name: str, amount: int) -> None:
-        self.engine.deposit(self.accounts[name], amount_sats=amount)
+        self.engine.wallet.deposit(self.accounts[name], amount_sats=amount)
         self.deposited[name] += amount
 
     @rule(
@@ -97,56 +100,56 @@ class PaperEngineMachine(RuleBasedStateMachine):
             trailing_distance=trailing,
             take_profit_price=None if profit is None else Price(reference + side.sign * profit),
         )
-        trade = self._attempt(name, lambda account: self.engine.open_trade(account, order))
+        trade = self._attempt(name, lambda account: self.engine.isolated.open_trade(account, order))
         return multiple() if trade is None else (name, trade.trade_id)
 
     def _attempt(self, name: str, operation: Callable[[Account], PaperTrade]) -> PaperTrade | None:
         account = self.accounts[name]
-        before = dump_account(account)
+        before = dump_account(account, self.history)
         try:
             return operation(account)
         except (Refusal, DomainError):
-            assert dump_account(account) == before
+            assert dump_account(account, self.history) == before
             return None
 
     @rule(trade=trades, amount=amounts)
     def add_margin(self, trade: tuple[str, str], amount: int) -> None:
-        self._attempt(trade[0], lambda a: self.engine.add_margin(a, trade[1], amount_sats=amount))
+        self._attempt(trade[0], lambda a: self.engine.isolated.add_margin(a, trade[1], amount_sats=amount))
 
     @rule(trade=trades, amount=amounts)
     def cash_in(self, trade: tuple[str, str], amount: int) -> None:
-        self._attempt(trade[0], lambda a: self.engine.cash_in(a, trade[1], amount_sats=amount))
+        self._attempt(trade[0], lambda a: self.engine.isolated.cash_in(a, trade[1], amount_sats=amount))
 
     @rule(trade=trades, away=st.integers(-2_500, 2_500))
     def set_stop_loss(self, trade: tuple[str, str], away: int) -> None:
         price = Price(max(2, self.price + away))
-        self._attempt(trade[0], lambda a: self.engine.set_stop_loss(a, trade[1], stop_price=price))
+        self._attempt(trade[0], lambda a: self.engine.isolated.set_stop_loss(a, trade[1], stop_price=price))
 
     @rule(trade=trades, away=st.integers(-2_500, 2_500))
     def set_take_profit(self, trade: tuple[str, str], away: int) -> None:
         price = Price(max(2, self.price + away))
-        self._attempt(trade[0], lambda a: self.engine.set_take_profit(a, trade[1], take_profit_price=price))
+        self._attempt(trade[0], lambda a: self.engine.isolated.set_take_profit(a, trade[1], take_profit_price=price))
 
     @rule(trade=trades, distance=st.sampled_from([Decimal("0.001"), Decimal("0.01"), Decimal("0.1")]))
     def trail(self, trade: tuple[str, str], distance: Decimal) -> None:
-        self._attempt(trade[0], lambda a: self.engine.set_trailing_stop(a, trade[1], distance=distance))
+        self._attempt(trade[0], lambda a: self.engine.isolated.set_trailing_stop(a, trade[1], distance=distance))
 
     @rule(trade=trades)
     def remove_levels(self, trade: tuple[str, str]) -> None:
-        self._attempt(trade[0], lambda a: self.engine.remove_stop_loss(a, trade[1]))
-        self._attempt(trade[0], lambda a: self.engine.remove_take_profit(a, trade[1]))
+        self._attempt(trade[0], lambda a: self.engine.isolated.remove_stop_loss(a, trade[1]))
+        self._attempt(trade[0], lambda a: self.engine.isolated.remove_take_profit(a, trade[1]))
 
     @rule(trade=consumes(trades))
     def close(self, trade: tuple[str, str]) -> None:
-        self._attempt(trade[0], lambda a: self.engine.close_trade(a, trade[1]))
+        self._attempt(trade[0], lambda a: self.engine.isolated.close_trade(a, trade[1]))
 
     @rule(trade=consumes(trades))
     def cancel(self, trade: tuple[str, str]) -> None:
-        self._attempt(trade[0], lambda a: self.engine.cancel_trade(a, trade[1]))
+        self._attempt(trade[0], lambda a: self.engine.isolated.cancel_trade(a, trade[1]))
 
     @rule(name=names)
     def cancel_all(self, name: str) -> None:
-        self.engine.cancel_all(self.accounts[name])
+        self.engine.isolated.cancel_all(self.accounts[name])
 
     @rule(move=moves)
     def move(self, move: int) -> None:
@@ -160,16 +163,17 @@ class PaperEngineMachine(RuleBasedStateMachine):
         settle = {"settlement_id": str(self.settlements), "rate": rate, "fixing_price": self.price, "at_ms": 0}
         self.engine.settle_funding(**settle)
         # A settlement that is run again after a crash changes nothing.
-        before = [dump_account(account) for account in self.accounts.values()]
+        before = [dump_account(account, self.history) for account in self.accounts.values()]
         self.engine.settle_funding(**settle)
-        assert [dump_account(account) for account in self.accounts.values()] == before
+        assert [dump_account(account, self.history) for account in self.accounts.values()] == before
 
     @rule()
     def restart(self) -> None:
         """Everything is read back from what would be on disk."""
-        files = {name: dump_account(account) for name, account in self.accounts.items()}
+        files = {name: dump_account(account, self.history) for name, account in self.accounts.items()}
+        self.history = MemoryHistory()
         self.engine = self._new_engine()
-        self.accounts = {name: load_account(file) for name, file in files.items()}
+        self.accounts = {name: load_account(file, self.history) for name, file in files.items()}
         for account in self.accounts.values():
             self.engine.adopt(account)
 
@@ -181,9 +185,10 @@ class PaperEngineMachine(RuleBasedStateMachine):
     def balances_agree_with_the_oracle(self) -> None:
         """Balance = deposits − what is blocked − fees − funding + P&L of closed trades and cash-ins."""
         for name, account in self.accounts.items():
-            flows = net_flows(account)
-            for trade in (*account.live.values(), *account.closed, *account.canceled):
-                assert flows[trade.trade_id] == _expected_flow(account, trade)
+            flows = self.engine.books.net_flows(account)
+            past = (*self._past(account, CLOSED_TRADES), *self._past(account, CANCELED_TRADES))
+            for trade in (*account.live.values(), *past):
+                assert flows[trade.trade_id] == self._expected_flow(account, trade)
             assert account.balance_sats == self.deposited[name] + sum(flows.values())
 
     @invariant()
@@ -196,28 +201,40 @@ class PaperEngineMachine(RuleBasedStateMachine):
                     assert trade.stop_loss_price is None or sign * (self.price - trade.stop_loss_price) > 0
                     assert trade.take_profit_price is None or sign * (self.price - trade.take_profit_price) < 0
 
+    def _past[Row](self, account: Account, shelf: Shelf[Row]) -> list[Row]:
+        return list(self.history.oldest_first(account.account_id, shelf))
 
-def _expected_flow(account: Account, trade: PaperTrade) -> int:
-    """Return what a trade did to the free balance, from the members of the trade alone."""
-    paid = sum(row.fee_sats for row in account.funding_fees if row.trade_id == trade.trade_id and row.fee_sats > 0)
-    credited = -sum(row.fee_sats for row in account.funding_fees if row.trade_id == trade.trade_id and row.fee_sats < 0)
-    assert paid - credited == trade.sum_funding_fees_sats
-    cashed_in = trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats
-    added = sum(
-        p.entries[Book.MARGIN] for p in account.postings if p.trade_id == trade.trade_id and p.kind == "add_margin"
-    )
-    reserve = trade.maintenance_margin_sats + trade.opening_fee_sats + trade.closing_fee_sats
-    given = trade.entry_margin_sats + reserve + added
-    # The counter by which a guard tells its own top-ups from everything else.
-    if trade.status in {TradeStatus.OPEN, TradeStatus.RUNNING}:
-        assert added == trade.margin_sats - trade.entry_margin_sats + trade.sum_cash_in_margin_sats + paid
-        return credited + cashed_in - given
-    if trade.status is TradeStatus.CANCELED:
-        return 0
-    held = given - paid - trade.sum_cash_in_margin_sats - trade.opening_fee_sats
-    is_liquidated = str(trade.close_kind) == "liquidation"
-    returned = 0 if is_liquidated else max(0, held - trade.closing_fee_sats + trade.pnl_sats)
-    return returned + credited + cashed_in - given
+    def _expected_flow(self, account: Account, trade: PaperTrade) -> int:
+        """Return what a trade did to the free balance, from the members of the trade alone."""
+        paid = sum(
+            row.fee_sats
+            for row in self._past(account, FUNDING_FEES)
+            if row.trade_id == trade.trade_id and row.fee_sats > 0
+        )
+        credited = -sum(
+            row.fee_sats
+            for row in self._past(account, FUNDING_FEES)
+            if row.trade_id == trade.trade_id and row.fee_sats < 0
+        )
+        assert paid - credited == trade.sum_funding_fees_sats
+        cashed_in = trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats
+        added = sum(
+            p.entries[Book.MARGIN]
+            for p in self._past(account, POSTINGS)
+            if p.trade_id == trade.trade_id and p.kind == "add_margin"
+        )
+        reserve = trade.maintenance_margin_sats + trade.opening_fee_sats + trade.closing_fee_sats
+        given = trade.entry_margin_sats + reserve + added
+        # The counter by which a guard tells its own top-ups from everything else.
+        if trade.status in {TradeStatus.OPEN, TradeStatus.RUNNING}:
+            assert added == trade.margin_sats - trade.entry_margin_sats + trade.sum_cash_in_margin_sats + paid
+            return credited + cashed_in - given
+        if trade.status is TradeStatus.CANCELED:
+            return 0
+        held = given - paid - trade.sum_cash_in_margin_sats - trade.opening_fee_sats
+        is_liquidated = str(trade.close_kind) == "liquidation"
+        returned = 0 if is_liquidated else max(0, held - trade.closing_fee_sats + trade.pnl_sats)
+        return returned + credited + cashed_in - given
 
 
 class QuoteEngineMachine(PaperEngineMachine):

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from tests.factories.paper import PaperMarket
 
-from axisor.paper.books import UnbalancedPosting
+from axisor.paper.engine.books import UnbalancedPosting
+from axisor.paper.history import POSTINGS
 from axisor.paper.records import Book, Posting
 
 
@@ -30,11 +31,13 @@ def _forget_a_trade(market: PaperMarket) -> None:
 
 
 def _lose_a_posting(market: PaperMarket) -> None:
-    market.account.postings.pop()
+    rows = market.history.rows(market.account.account_id, POSTINGS)
+    rows.pop(next(reversed(rows)))
 
 
 def _invent_a_posting(market: PaperMarket) -> None:
-    market.account.postings.append(Posting(seq=99, at_ms=0, kind="gift", entries={Book.BALANCE: 5}))
+    gift = Posting(seq=99, at_ms=0, kind="gift", entries={Book.BALANCE: 5})
+    market.history.put(market.account.account_id, POSTINGS, gift, item_id="99", at_ms=0)
 
 
 def _overdraw(market: PaperMarket) -> None:

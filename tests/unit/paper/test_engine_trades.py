@@ -9,6 +9,7 @@ from tests.factories.prices import at
 
 from axisor.domain.errors import AmountOutOfRange, DomainError, LeverageOutOfRange, QuantityOutOfRange
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
+from axisor.paper.engine.orders import NewTrade
 from axisor.paper.errors import (
     InsufficientBalance,
     InvalidRequest,
@@ -18,7 +19,7 @@ from axisor.paper.errors import (
     SameAsPrevious,
     WrongState,
 )
-from axisor.paper.orders import NewTrade
+from axisor.paper.history import CANCELED_TRADES, FUNDING_FEES
 from axisor.paper.records import CloseKind
 
 
@@ -56,12 +57,12 @@ def test_a_limit_order_rests_with_its_margin_and_both_fees_blocked(market: Paper
 def test_a_canceled_limit_order_gives_everything_back(market: PaperMarket) -> None:
     trade = market.open(limit=at(61_000))
     market.clock.advance(5)
-    canceled = market.engine.cancel_trade(market.account, trade.trade_id)
+    canceled = market.engine.isolated.cancel_trade(market.account, trade.trade_id)
     assert canceled.status is TradeStatus.CANCELED
     assert canceled.filled_at_ms is None
     assert canceled.closed_at_ms == canceled.created_at_ms + 5_000
     assert market.account.balance_sats == 10_000_000
-    assert market.account.canceled == [canceled]
+    assert market.past(CANCELED_TRADES) == [canceled]
     assert market.events() == ["open", "canceled"]
 
 
@@ -73,7 +74,7 @@ def test_the_documented_balance_walk_holds_to_the_sat() -> None:
     assert (trade.margin_sats, trade.opening_fee_sats, trade.maintenance_margin_sats) == (100_000, 1_000, 1_100)
     assert market.account.balance_sats == 10_000_000 - 102_100
     market.move_to("105000.5")  # the bid is 105,000
-    closed = market.engine.close_trade(market.account, trade.trade_id)
+    closed = market.engine.isolated.close_trade(market.account, trade.trade_id)
     assert (closed.exit_price, closed.pnl_sats, closed.closing_fee_sats) == (at(105_000), 47_619, 952)
     assert closed.maintenance_margin_sats == 148
     assert market.account.balance_sats == 10_000_000 + 45_667
@@ -82,7 +83,7 @@ def test_the_documented_balance_walk_holds_to_the_sat() -> None:
 def test_a_trade_closed_by_its_owner_is_closed_with_all_its_dates(market: PaperMarket) -> None:
     trade = market.open()
     market.clock.advance(60)
-    closed = market.engine.close_trade(market.account, trade.trade_id)
+    closed = market.engine.isolated.close_trade(market.account, trade.trade_id)
     assert (closed.status, closed.close_kind) == (TradeStatus.CLOSED, CloseKind.USER)
     assert closed.exit_price == at("61999.5")
     assert closed.filled_at_ms is not None
@@ -91,7 +92,7 @@ def test_a_trade_closed_by_its_owner_is_closed_with_all_its_dates(market: PaperM
 
 
 def test_sized_by_margin_the_margin_and_leverage_stay_as_asked(market: PaperMarket) -> None:
-    trade = market.engine.open_trade(
+    trade = market.engine.isolated.open_trade(
         market.account,
         NewTrade(side=PositionSide.LONG, order_type=OrderType.MARKET, leverage=Fraction(25), margin_sats=400_000),
     )
@@ -101,7 +102,7 @@ def test_sized_by_margin_the_margin_and_leverage_stay_as_asked(market: PaperMark
 def test_a_cheaper_fee_tier_pays_less_and_gets_the_rest_of_the_reserve_back() -> None:
     market = PaperMarket.started(fee_tier=3)
     trade = market.open()
-    closed = market.engine.close_trade(market.account, trade.trade_id)
+    closed = market.engine.isolated.close_trade(market.account, trade.trade_id)
     assert trade.opening_fee_sats == 5_999
     assert market.account.balance_sats == 10_000_000 + closed.pnl_sats - 5_999 - closed.closing_fee_sats
 
@@ -110,7 +111,7 @@ def test_added_margin_lowers_liquidation_and_leaves_the_reserve(market: PaperMar
     trade = market.open()
     reserve, balance = trade.maintenance_margin_sats, market.account.balance_sats
     before = trade.liquidation_price
-    market.engine.add_margin(market.account, trade.trade_id, amount_sats=208_000)
+    market.engine.isolated.add_margin(market.account, trade.trade_id, amount_sats=208_000)
     assert trade.margin_sats == 399_997 + 208_000
     assert trade.liquidation_price < before
     assert trade.maintenance_margin_sats == reserve
@@ -125,7 +126,7 @@ def test_cash_in_takes_profit_first_then_margin_and_clears_a_stop_beyond_liquida
     trade = market.open(quantity_usd=1_000, leverage=10, limit=at(100_000), stop_loss_price=at(95_000))
     market.move_to("110000.5")
     balance = market.account.balance_sats
-    market.engine.cash_in(market.account, trade.trade_id, amount_sats=150_000)
+    market.engine.isolated.cash_in(market.account, trade.trade_id, amount_sats=150_000)
     assert (trade.price, trade.margin_sats, trade.liquidation_price) == (at(110_000), 40_909, at(105_263))
     assert (trade.sum_cash_in_pnl_sats, trade.sum_cash_in_margin_sats) == (90_909, 59_091)
     assert (trade.entry_price, trade.entry_margin_sats) == (at(100_000), 100_000)
@@ -137,7 +138,7 @@ def test_cash_in_that_would_liquidate_at_once_is_refused(market: PaperMarket) ->
     trade = market.open(leverage=2, quantity_usd=1_000)
     market.move_to(61_500)
     with pytest.raises(DomainError):
-        market.engine.cash_in(market.account, trade.trade_id, amount_sats=trade.margin_sats - 8_200)
+        market.engine.isolated.cash_in(market.account, trade.trade_id, amount_sats=trade.margin_sats - 8_200)
 
 
 def test_funding_is_paid_from_margin_and_received_to_the_balance() -> None:
@@ -155,7 +156,7 @@ def test_funding_is_paid_from_margin_and_received_to_the_balance() -> None:
     assert (short.margin_sats, short.liquidation_price) == (100_000, short_liquidation)
     assert market.account.balance_sats == balance + 100
     assert (long.sum_funding_fees_sats, short.sum_funding_fees_sats) == (100, -100)
-    assert [row.fee_sats for row in market.account.funding_fees] == [100, -100]
+    assert [row.fee_sats for row in market.past(FUNDING_FEES)] == [100, -100]
     assert market.events() == ["funding", "funding"]
 
 
@@ -209,16 +210,16 @@ def test_an_order_outside_the_rules_changes_nothing(
 def test_a_limit_order_needs_a_price_and_a_market_order_has_none(market: PaperMarket) -> None:
     common = {"side": PositionSide.LONG, "leverage": Fraction(10), "quantity_usd": 10}
     with pytest.raises(InvalidRequest):
-        market.engine.open_trade(market.account, NewTrade(order_type=OrderType.LIMIT, **common))
+        market.engine.isolated.open_trade(market.account, NewTrade(order_type=OrderType.LIMIT, **common))
     with pytest.raises(InvalidRequest):
-        market.engine.open_trade(market.account, NewTrade(order_type=OrderType.MARKET, price=at(1), **common))
+        market.engine.isolated.open_trade(market.account, NewTrade(order_type=OrderType.MARKET, price=at(1), **common))
 
 
 def test_a_client_id_is_unique_among_live_trades_and_free_again_after(market: PaperMarket) -> None:
     trade = market.open(client_id="mine")
     with pytest.raises(LimitExceeded):
         market.open(client_id="mine")
-    market.engine.close_trade(market.account, trade.trade_id)
+    market.engine.isolated.close_trade(market.account, trade.trade_id)
     assert market.open(client_id="mine").client_id == "mine"
 
 
@@ -232,11 +233,11 @@ def test_an_account_holds_no_more_trades_than_the_limit() -> None:
 
 def test_a_trade_of_somebody_else_is_not_ones_own(market: PaperMarket) -> None:
     other = market.engine.create_account(username="other", balance_sats=1_000_000)
-    theirs = market.engine.open_trade(other, an_order(quantity_usd=100))
+    theirs = market.engine.isolated.open_trade(other, an_order(quantity_usd=100))
     for act in (
-        lambda: market.engine.close_trade(market.account, theirs.trade_id),
-        lambda: market.engine.add_margin(market.account, theirs.trade_id, amount_sats=1),
-        lambda: market.engine.cancel_trade(market.account, "no-such-trade"),
+        lambda: market.engine.isolated.close_trade(market.account, theirs.trade_id),
+        lambda: market.engine.isolated.add_margin(market.account, theirs.trade_id, amount_sats=1),
+        lambda: market.engine.isolated.cancel_trade(market.account, "no-such-trade"),
     ):
         with pytest.raises(NotYourTrade, match="You do not own this trade"):
             act()
@@ -246,14 +247,14 @@ def test_each_command_needs_its_state(market: PaperMarket) -> None:
     engine, account = market.engine, market.account
     resting, running = market.open(limit=at(61_000)), market.open()
     closed = market.open()
-    engine.close_trade(account, closed.trade_id)
+    engine.isolated.close_trade(account, closed.trade_id)
     for act in (
-        lambda: engine.close_trade(account, resting.trade_id),
-        lambda: engine.add_margin(account, resting.trade_id, amount_sats=10),
-        lambda: engine.cash_in(account, resting.trade_id, amount_sats=10),
-        lambda: engine.cancel_trade(account, running.trade_id),
-        lambda: engine.close_trade(account, closed.trade_id),
-        lambda: engine.set_stop_loss(account, closed.trade_id, stop_price=at(61_000)),
+        lambda: engine.isolated.close_trade(account, resting.trade_id),
+        lambda: engine.isolated.add_margin(account, resting.trade_id, amount_sats=10),
+        lambda: engine.isolated.cash_in(account, resting.trade_id, amount_sats=10),
+        lambda: engine.isolated.cancel_trade(account, running.trade_id),
+        lambda: engine.isolated.close_trade(account, closed.trade_id),
+        lambda: engine.isolated.set_stop_loss(account, closed.trade_id, stop_price=at(61_000)),
     ):
         with pytest.raises(WrongState):
             act()
@@ -261,7 +262,7 @@ def test_each_command_needs_its_state(market: PaperMarket) -> None:
 
 def test_amounts_must_be_positive_affordable_and_keep_the_leverage_in_range(market: PaperMarket) -> None:
     trade = market.open()
-    add = market.engine.add_margin
+    add = market.engine.isolated.add_margin
     for amount, error in (
         (0, AmountOutOfRange),
         (-5, AmountOutOfRange),
@@ -272,26 +273,26 @@ def test_amounts_must_be_positive_affordable_and_keep_the_leverage_in_range(mark
     poor = PaperMarket.started(balance_sats=500_000)
     trade = poor.open()
     with pytest.raises(InsufficientBalance):
-        poor.engine.add_margin(poor.account, trade.trade_id, amount_sats=90_000)
+        poor.engine.isolated.add_margin(poor.account, trade.trade_id, amount_sats=90_000)
 
 
 def test_the_same_stop_or_profit_twice_is_refused(market: PaperMarket) -> None:
     engine, account = market.engine, market.account
     trade = market.open()
-    engine.set_stop_loss(account, trade.trade_id, stop_price=at(61_000))
-    engine.set_take_profit(account, trade.trade_id, take_profit_price=at(63_000))
+    engine.isolated.set_stop_loss(account, trade.trade_id, stop_price=at(61_000))
+    engine.isolated.set_take_profit(account, trade.trade_id, take_profit_price=at(63_000))
     for act in (
-        lambda: engine.set_stop_loss(account, trade.trade_id, stop_price=at(61_000)),
-        lambda: engine.set_take_profit(account, trade.trade_id, take_profit_price=at(63_000)),
+        lambda: engine.isolated.set_stop_loss(account, trade.trade_id, stop_price=at(61_000)),
+        lambda: engine.isolated.set_take_profit(account, trade.trade_id, take_profit_price=at(63_000)),
     ):
         with pytest.raises(SameAsPrevious, match="same as the previous one"):
             act()
-    engine.remove_stop_loss(account, trade.trade_id)
-    engine.remove_take_profit(account, trade.trade_id)
+    engine.isolated.remove_stop_loss(account, trade.trade_id)
+    engine.isolated.remove_take_profit(account, trade.trade_id)
     assert (trade.stop_loss_price, trade.take_profit_price) == (None, None)
     for act in (
-        lambda: engine.remove_stop_loss(account, trade.trade_id),
-        lambda: engine.remove_take_profit(account, trade.trade_id),
+        lambda: engine.isolated.remove_stop_loss(account, trade.trade_id),
+        lambda: engine.isolated.remove_take_profit(account, trade.trade_id),
     ):
         with pytest.raises(SameAsPrevious):
             act()
@@ -299,24 +300,24 @@ def test_the_same_stop_or_profit_twice_is_refused(market: PaperMarket) -> None:
 
 def test_a_trailing_stop_with_the_same_distance_is_refused(market: PaperMarket) -> None:
     trade = market.open()
-    market.engine.set_trailing_stop(market.account, trade.trade_id, distance=Decimal("0.01"))
+    market.engine.isolated.set_trailing_stop(market.account, trade.trade_id, distance=Decimal("0.01"))
     with pytest.raises(SameAsPrevious):
-        market.engine.set_trailing_stop(market.account, trade.trade_id, distance=Decimal("0.01"))
+        market.engine.isolated.set_trailing_stop(market.account, trade.trade_id, distance=Decimal("0.01"))
 
 
 def test_stops_and_profits_work_on_a_resting_order_against_its_own_price(market: PaperMarket) -> None:
     trade = market.open(limit=at(60_000))
-    market.engine.set_stop_loss(market.account, trade.trade_id, stop_price=at(59_000))
-    market.engine.set_take_profit(market.account, trade.trade_id, take_profit_price=at(60_500))
+    market.engine.isolated.set_stop_loss(market.account, trade.trade_id, stop_price=at(59_000))
+    market.engine.isolated.set_take_profit(market.account, trade.trade_id, take_profit_price=at(60_500))
     assert (trade.stop_loss_price, trade.take_profit_price) == (at(59_000), at(60_500))
     with pytest.raises(DomainError):
-        market.engine.set_stop_loss(market.account, trade.trade_id, stop_price=at(60_500))
+        market.engine.isolated.set_stop_loss(market.account, trade.trade_id, stop_price=at(60_500))
 
 
 def test_cancel_all_leaves_what_runs(market: PaperMarket) -> None:
     first, second = market.open(limit=at(61_000)), market.open(limit=at(60_000))
     running = market.open()
-    canceled = market.engine.cancel_all(market.account)
+    canceled = market.engine.isolated.cancel_all(market.account)
     assert [trade.trade_id for trade in canceled] == [second.trade_id, first.trade_id]
     assert list(market.account.live) == [running.trade_id]
 
@@ -327,7 +328,7 @@ def test_unknown_permissions_and_negative_deposits_are_refused(market: PaperMark
     with pytest.raises(Refusal):
         market.engine.keys.set_scopes(market.account.keys[0].key, scopes=frozenset({"everything"}))
     with pytest.raises(AmountOutOfRange):
-        market.engine.deposit(market.account, amount_sats=0)
+        market.engine.wallet.deposit(market.account, amount_sats=0)
 
 
 def test_a_key_never_shows_its_secret(market: PaperMarket) -> None:

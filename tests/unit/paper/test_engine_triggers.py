@@ -8,9 +8,9 @@ from tests.factories.prices import at
 
 from axisor.domain.trades import PositionSide, TradeStatus
 from axisor.domain.units import Price
-from axisor.paper.levels import LevelKind, Levels
+from axisor.paper.engine.levels import LevelKind, Levels
+from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.records import CloseKind, PaperTrade
-from axisor.paper.triggers import LiquidatesOn
 
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
 
@@ -135,14 +135,14 @@ def test_a_trailing_stop_follows_the_best_price_and_never_goes_back(
 
 def test_a_fixed_stop_ends_the_trailing_of_another(market: PaperMarket) -> None:
     trade = market.open(limit=at(62_000), trailing_distance=Decimal("0.01"))
-    market.engine.set_stop_loss(market.account, trade.trade_id, stop_price=at(60_000))
+    market.engine.isolated.set_stop_loss(market.account, trade.trade_id, stop_price=at(60_000))
     market.move_to(64_000)
     assert (trade.stop_loss_price, trade.trailing_distance) == (at(60_000), None)
 
 
 def test_added_margin_moves_the_level_that_liquidates(market: PaperMarket) -> None:
     trade = market.open(limit=at(62_000))
-    market.engine.add_margin(market.account, trade.trade_id, amount_sats=208_000)
+    market.engine.isolated.add_margin(market.account, trade.trade_id, amount_sats=208_000)
     market.move_to(59_000)
     assert trade.status is TradeStatus.RUNNING
     market.move_to("58446.5")

@@ -14,15 +14,16 @@ from aiohttp import web
 
 from axisor.domain.errors import ConfigurationError, DomainError
 from axisor.domain.units import price_from_usd
-from axisor.paper import wire
-from axisor.paper.books import net_flows
 from axisor.paper.clock import iso
 from axisor.paper.errors import InvalidRequest, MarketBusy, Refusal
 from axisor.paper.exchange import PaperExchange, with_source
 from axisor.paper.faults import STREAM_KINDS, Fault
+from axisor.paper.history import CANCELED_TRADES, CLOSED_TRADES
 from axisor.paper.records import Account, ApiKey
 from axisor.paper.scopes import ALL_SCOPES
 from axisor.paper.server.stream import StreamEndpoint
+from axisor.paper.wire import market as wire_market
+from axisor.paper.wire import trades as wire_trades
 
 MOUNT: Final = "/control"
 _Sats = Annotated[int, msgspec.Meta(ge=0)]
@@ -126,7 +127,7 @@ class ControlEndpoint:
     # Accounts
 
     async def _list_accounts(self, _: web.Request) -> Any:
-        return [_account_view(account) for account in self._exchange.engine.accounts]
+        return [self._account_view(account) for account in self._exchange.engine.accounts]
 
     async def _create_account(self, request: web.Request) -> Any:
         wanted = await _read(request, _NewAccount)
@@ -140,35 +141,39 @@ class ControlEndpoint:
             scopes=_scopes(wanted.scopes),
             fee_tier=wanted.fee_tier,
         )
-        return {**_account_view(account), **_key_view(account.keys[0])}
+        return {**self._account_view(account), **_key_view(account.keys[0])}
 
     async def _get_account(self, request: web.Request) -> Any:
         account = self._find(request)
         engine = self._exchange.engine
         return {
-            **_account_view(account),
+            **self._account_view(account),
             "trades": [
-                wire.trade(trade, pnl_sats=engine.unrealized_pnl_sats(trade)) for trade in account.live.values()
+                wire_trades.trade(trade, pnl_sats=engine.isolated.unrealized_pnl_sats(trade))
+                for trade in account.live.values()
             ],
         }
 
     async def _get_account_books(self, request: web.Request) -> Any:
         account = self._find(request)
+        books, history = self._exchange.engine.books, self._exchange.engine.history
+        closed = history.oldest_first(account.account_id, CLOSED_TRADES)
+        canceled = history.oldest_first(account.account_id, CANCELED_TRADES)
         return {
             "account_id": account.account_id,
             "balance_sats": account.balance_sats,
-            "net_flow_sats_of_trade": net_flows(account),
-            "postings": account.postings,
+            "net_flow_sats_of_trade": books.net_flows(account),
+            "postings": list(books.of(account)),
             "trades": {
                 trade.trade_id: str(trade.close_kind or trade.status)
-                for trade in (*account.live.values(), *account.closed, *account.canceled)
+                for trade in (*account.live.values(), *closed, *canceled)
             },
         }
 
     async def _deposit(self, request: web.Request) -> Any:
         account = self._find(request)
         wanted = await _read(request, _Deposit)
-        deposit_id = self._exchange.engine.deposit(account, amount_sats=wanted.amount_sats)
+        deposit_id = self._exchange.engine.wallet.deposit(account, amount_sats=wanted.amount_sats)
         return {"deposit_id": deposit_id, "balance_sats": account.balance_sats}
 
     async def _create_key(self, request: web.Request) -> Any:
@@ -237,7 +242,7 @@ class ControlEndpoint:
     async def _settle(self, request: web.Request) -> Any:
         wanted = await _read(request, _Funding)
         settlement = self._exchange.settle(self._exchange.player.settle_now(wanted.rate))
-        return wire.settlement(settlement)
+        return wire_market.settlement(settlement)
 
     # Evidence
 
@@ -280,6 +285,17 @@ class ControlEndpoint:
                 return other
         raise _NotThere(f"there is no account {name}")
 
+    def _account_view(self, account: Account) -> dict[str, Any]:
+        return {
+            "account_id": account.account_id,
+            "username": account.username,
+            "balance_sats": account.balance_sats,
+            "fee_tier": account.fee_tier,
+            "created_at": iso(account.created_at_ms),
+            "live_trades": len(account.live),
+            "closed_trades": self._exchange.engine.history.count(account.account_id, CLOSED_TRADES),
+        }
+
     def _known_key(self, request: web.Request) -> str:
         key = request.match_info["key"]
         if self._exchange.engine.keys.find(key) is None:
@@ -307,18 +323,6 @@ async def _read[T](request: web.Request, kind: type[T]) -> T:
 
 def _scopes(names: list[str] | None) -> frozenset[str]:
     return ALL_SCOPES if names is None else frozenset(names)
-
-
-def _account_view(account: Account) -> dict[str, Any]:
-    return {
-        "account_id": account.account_id,
-        "username": account.username,
-        "balance_sats": account.balance_sats,
-        "fee_tier": account.fee_tier,
-        "created_at": iso(account.created_at_ms),
-        "live_trades": len(account.live),
-        "closed_trades": len(account.closed),
-    }
 
 
 def _key_view(key: ApiKey) -> dict[str, Any]:

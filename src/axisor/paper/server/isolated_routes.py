@@ -5,13 +5,14 @@ from fractions import Fraction
 from typing import Any, Final
 
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
-from axisor.paper import wire
+from axisor.paper.engine.orders import NewTrade
 from axisor.paper.errors import InvalidRequest
-from axisor.paper.orders import NewTrade
+from axisor.paper.history import CANCELED_TRADES, CLOSED_TRADES, FUNDING_FEES, Shelf
 from axisor.paper.records import PaperTrade
 from axisor.paper.scopes import Scope
 from axisor.paper.server.pages import page
 from axisor.paper.server.routes import Call, Route, RouteTable
+from axisor.paper.wire import trades as wire_trades
 
 _SIDES: Final = {"buy": PositionSide.LONG, "sell": PositionSide.SHORT}
 _TYPES: Final = {"limit": OrderType.LIMIT, "market": OrderType.MARKET}
@@ -20,7 +21,9 @@ _IS_TRAILING: Final = {"fixed": False, "trailing": True}
 
 def _trade(call: Call, trade: PaperTrade) -> dict[str, Any]:
     is_running = trade.status is TradeStatus.RUNNING
-    return wire.trade(trade, pnl_sats=call.exchange.engine.unrealized_pnl_sats(trade) if is_running else 0)
+    return wire_trades.trade(
+        trade, pnl_sats=call.exchange.engine.isolated.unrealized_pnl_sats(trade) if is_running else 0
+    )
 
 
 def _new_trade(call: Call) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def _new_trade(call: Call) -> dict[str, Any]:
         take_profit_price=body.optional_price("takeprofit"),
         client_id=body.client_id(),
     )
-    return _trade(call, call.exchange.engine.open_trade(call.account, order))
+    return _trade(call, call.exchange.engine.isolated.open_trade(call.account, order))
 
 
 def _live(status: TradeStatus) -> Callable[[Call], list[dict[str, Any]]]:
@@ -50,11 +53,10 @@ def _live(status: TradeStatus) -> Callable[[Call], list[dict[str, Any]]]:
     return handle
 
 
-def _past(name: str) -> Callable[[Call], dict[str, Any]]:
+def _past(shelf: Shelf[PaperTrade]) -> Callable[[Call], dict[str, Any]]:
     def handle(call: Call) -> dict[str, Any]:
-        trades: list[PaperTrade] = getattr(call.account, name)
         return page(
-            reversed(trades),
+            call.exchange.engine.history.newest_first(call.account.account_id, shelf),
             call.query,
             at_ms=lambda trade: trade.closed_at_ms or 0,
             wire=lambda trade: _trade(call, trade),
@@ -64,63 +66,64 @@ def _past(name: str) -> Callable[[Call], dict[str, Any]]:
 
 
 def _close(call: Call) -> dict[str, Any]:
-    return _trade(call, call.exchange.engine.close_trade(call.account, call.body.text("id")))
+    return _trade(call, call.exchange.engine.isolated.close_trade(call.account, call.body.text("id")))
 
 
 def _cancel(call: Call) -> dict[str, Any]:
-    return _trade(call, call.exchange.engine.cancel_trade(call.account, call.body.text("id")))
+    return _trade(call, call.exchange.engine.isolated.cancel_trade(call.account, call.body.text("id")))
 
 
 def _cancel_all(call: Call) -> list[dict[str, Any]]:
-    return [_trade(call, trade) for trade in call.exchange.engine.cancel_all(call.account)]
+    return [_trade(call, trade) for trade in call.exchange.engine.isolated.cancel_all(call.account)]
 
 
 def _add_margin(call: Call) -> dict[str, Any]:
     trade_id, amount_sats = call.body.text("id"), call.body.positive_integer("amount")
-    return _trade(call, call.exchange.engine.add_margin(call.account, trade_id, amount_sats=amount_sats))
+    return _trade(call, call.exchange.engine.isolated.add_margin(call.account, trade_id, amount_sats=amount_sats))
 
 
 def _cash_in(call: Call) -> dict[str, Any]:
     trade_id, amount_sats = call.body.text("id"), call.body.positive_integer("amount")
-    return _trade(call, call.exchange.engine.cash_in(call.account, trade_id, amount_sats=amount_sats))
+    return _trade(call, call.exchange.engine.isolated.cash_in(call.account, trade_id, amount_sats=amount_sats))
 
 
 def _set_stop_loss(call: Call) -> dict[str, Any]:
-    engine, body = call.exchange.engine, call.body
+    desk, body = call.exchange.engine.isolated, call.body
     trade_id = body.text("id")
     is_trailing = body.choice("mode", _IS_TRAILING, default="fixed")
     value = body.number("value")
     if value < 0:
         raise InvalidRequest("value", "must not be negative")
     if value == 0:
-        return _trade(call, engine.remove_stop_loss(call.account, trade_id))
+        return _trade(call, desk.remove_stop_loss(call.account, trade_id))
     if is_trailing:
-        return _trade(call, engine.set_trailing_stop(call.account, trade_id, distance=value))
-    return _trade(call, engine.set_stop_loss(call.account, trade_id, stop_price=body.price("value")))
+        return _trade(call, desk.set_trailing_stop(call.account, trade_id, distance=value))
+    return _trade(call, desk.set_stop_loss(call.account, trade_id, stop_price=body.price("value")))
 
 
 def _remove_stop_loss(call: Call) -> dict[str, Any]:
-    return _trade(call, call.exchange.engine.remove_stop_loss(call.account, call.query.text("id")))
+    return _trade(call, call.exchange.engine.isolated.remove_stop_loss(call.account, call.query.text("id")))
 
 
 def _set_take_profit(call: Call) -> dict[str, Any]:
-    engine, body = call.exchange.engine, call.body
+    desk, body = call.exchange.engine.isolated, call.body
     trade_id = body.text("id")
     if body.number("value") < 0:
         raise InvalidRequest("value", "must not be negative")
     if body.number("value") == 0:
-        return _trade(call, engine.remove_take_profit(call.account, trade_id))
-    return _trade(call, engine.set_take_profit(call.account, trade_id, take_profit_price=body.price("value")))
+        return _trade(call, desk.remove_take_profit(call.account, trade_id))
+    return _trade(call, desk.set_take_profit(call.account, trade_id, take_profit_price=body.price("value")))
 
 
 def _remove_take_profit(call: Call) -> dict[str, Any]:
-    return _trade(call, call.exchange.engine.remove_take_profit(call.account, call.query.text("id")))
+    return _trade(call, call.exchange.engine.isolated.remove_take_profit(call.account, call.query.text("id")))
 
 
 def _funding_fees(call: Call) -> dict[str, Any]:
     trade_id = call.query.optional_text("tradeId")
-    rows = (row for row in reversed(call.account.funding_fees) if trade_id is None or row.trade_id == trade_id)
-    return page(rows, call.query, at_ms=lambda row: row.at_ms, wire=wire.funding_fee)
+    every = call.exchange.engine.history.newest_first(call.account.account_id, FUNDING_FEES)
+    rows = (row for row in every if trade_id is None or row.trade_id == trade_id)
+    return page(rows, call.query, at_ms=lambda row: row.at_ms, wire=wire_trades.funding_fee)
 
 
 def _read(handle: Callable[[Call], Any]) -> Route:
@@ -135,8 +138,8 @@ ISOLATED_ROUTES: RouteTable = {
     ("POST", "/futures/isolated/trade"): _write(_new_trade),
     ("GET", "/futures/isolated/trades/open"): _read(_live(TradeStatus.OPEN)),
     ("GET", "/futures/isolated/trades/running"): _read(_live(TradeStatus.RUNNING)),
-    ("GET", "/futures/isolated/trades/closed"): _read(_past("closed")),
-    ("GET", "/futures/isolated/trades/canceled"): _read(_past("canceled")),
+    ("GET", "/futures/isolated/trades/closed"): _read(_past(CLOSED_TRADES)),
+    ("GET", "/futures/isolated/trades/canceled"): _read(_past(CANCELED_TRADES)),
     ("POST", "/futures/isolated/trade/close"): _write(_close),
     ("POST", "/futures/isolated/trade/cancel"): _write(_cancel),
     ("POST", "/futures/isolated/trades/cancel-all"): _write(_cancel_all),

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from axisor.paper import wire
 from axisor.paper.candles import RANGES
 from axisor.paper.clock import epoch_ms, iso
 from axisor.paper.server.pages import page
 from axisor.paper.server.routes import Call, Route, RouteTable
+from axisor.paper.wire import market as wire_market
+from axisor.paper.wire.numbers import price_number
 
 _INTERVALS = {interval: interval for interval in RANGES}
 
@@ -24,26 +25,29 @@ def _ticker(call: Call) -> dict[str, Any]:
     now = exchange.clock.now()
     return {
         "time": iso(epoch_ms(now)),
-        "index": wire.price_number(exchange.index_price),
-        "lastPrice": wire.price_number(exchange.engine.last_price),
+        "index": price_number(exchange.index_price),
+        "lastPrice": price_number(exchange.engine.last_price),
         "fundingRate": float(exchange.player.funding_rate()),
         "fundingTime": iso(exchange.funding_at_ms(now)),
-        "prices": [wire.level(level) for level in exchange.engine.ladder],
+        "prices": [wire_market.level(level) for level in exchange.engine.ladder],
         "priceChange24h": exchange.price_change_24h(now),
-        "exchangesWeights": wire.EXCHANGE_WEIGHTS,
+        "exchangesWeights": wire_market.EXCHANGE_WEIGHTS,
     }
 
 
 def _candles(call: Call) -> dict[str, Any]:
     interval = call.query.choice("range", _INTERVALS, default="1m")
     return page(
-        call.exchange.candles.newest_first(interval), call.query, at_ms=lambda bar: bar.start_ms, wire=wire.candle
+        call.exchange.candles.newest_first(interval),
+        call.query,
+        at_ms=lambda bar: bar.start_ms,
+        wire=wire_market.candle,
     )
 
 
 def _funding_settlements(call: Call) -> dict[str, Any]:
     return page(
-        reversed(call.exchange.settlements), call.query, at_ms=lambda record: record.at_ms, wire=wire.settlement
+        reversed(call.exchange.settlements), call.query, at_ms=lambda record: record.at_ms, wire=wire_market.settlement
     )
 
 

@@ -1,19 +1,18 @@
-"""The matching and margin engine: accounts, isolated trades, triggers and funding, without I/O.
+"""Isolated trades: opened, filled, adjusted, closed and liquidated, each with a margin of its own.
 
 Every number comes from `axisor.domain`; every movement of sats is posted to the books. Where the real exchange's
 behavior is not documented, docs/paper-exchange.md states the choice made here.
 """
 
 import copy
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 from uuid import uuid4
 
 from axisor.domain.adjustments import MarginState, after_add_margin, after_cash_in, after_funding
-from axisor.domain.contract import check_price, clamp_price, fee_rate
+from axisor.domain.contract import MAX_PRICE, check_price, clamp_price, fee_rate
 from axisor.domain.errors import AmountOutOfRange, InsufficientMargin
 from axisor.domain.fees import trading_fee_sats
 from axisor.domain.funding import funding_fee_sats
@@ -26,10 +25,14 @@ from axisor.domain.tpsl import (
     check_trailing_distance,
     is_stop_beyond_liquidation,
 )
-from axisor.domain.trades import OrderType, PositionSide, PriceLevel, TradeStatus
+from axisor.domain.trades import OrderType, PositionSide, TradeStatus
 from axisor.domain.units import Price, round_half_up
-from axisor.paper.books import Books, discrepancies
-from axisor.paper.clock import Clock, epoch_ms
+from axisor.paper.engine.books import Holdings
+from axisor.paper.engine.core import Core
+from axisor.paper.engine.levels import LevelKind
+from axisor.paper.engine.orders import NewTrade, check_shape, quantity_usd_at, terms_at
+from axisor.paper.engine.settlement import FundingTerms
+from axisor.paper.engine.triggers import Wait
 from axisor.paper.errors import (
     InsufficientBalance,
     LimitExceeded,
@@ -37,15 +40,10 @@ from axisor.paper.errors import (
     SameAsPrevious,
     WrongState,
 )
-from axisor.paper.events import DepositHappened, EngineEvent, TradeEventKind, TradeHappened
-from axisor.paper.key_ring import KeyRing, check_scopes
-from axisor.paper.levels import LevelKind
-from axisor.paper.orders import NewTrade, check_shape, quantity_usd_at, terms_at
+from axisor.paper.events import TradeEventKind, TradeHappened
+from axisor.paper.history import CANCELED_TRADES, CLOSED_TRADES, FUNDING_FEES, Shelf
 from axisor.paper.records import Account, Book, CloseKind, FundingFeeRow, PaperTrade
-from axisor.paper.scopes import ALL_SCOPES
-from axisor.paper.triggers import LiquidatesOn, Triggers
 
-MAX_LIVE_TRADES: Final = 100
 _EVENT_OF_CLOSE: Final = {
     CloseKind.USER: TradeEventKind.CLOSED,
     CloseKind.STOP_LOSS: TradeEventKind.STOP_LOSS,
@@ -54,44 +52,14 @@ _EVENT_OF_CLOSE: Final = {
 }
 
 
-class Engine:
-    """The whole exchange in memory; after each call, `take_events` and `take_dirty` tell what it changed."""
+class IsolatedDesk:
+    """Every account's isolated trades."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        last_price: Price,
-        ladder: Sequence[PriceLevel],
-        liquidates_on: LiquidatesOn = LiquidatesOn.LAST,
-        max_live_trades: int = MAX_LIVE_TRADES,
-    ) -> None:
-        self._clock = clock
-        self._last = last_price
-        self._ladder = tuple(ladder)
+    def __init__(self, core: Core, *, max_live_trades: int) -> None:
+        self._core = core
         self._max_live_trades = max_live_trades
-        self._accounts: dict[str, Account] = {}
         self._trades: dict[str, PaperTrade] = {}
         self._running: dict[str, PaperTrade] = {}
-        self._triggers = Triggers(liquidates_on=liquidates_on, bucket_count=len(self._ladder))
-        self._events: list[EngineEvent] = []
-        self._dirty: set[str] = set()
-        self.books = Books()
-        self.keys = KeyRing(changed=self._touch)
-
-    # Accounts
-
-    @property
-    def accounts(self) -> Iterable[Account]:
-        return self._accounts.values()
-
-    @property
-    def last_price(self) -> Price:
-        return self._last
-
-    @property
-    def ladder(self) -> tuple[PriceLevel, ...]:
-        return self._ladder
 
     @property
     def running_count(self) -> int:
@@ -101,54 +69,35 @@ class Engine:
     def live_count(self) -> int:
         return len(self._trades)
 
-    def create_account(
-        self, *, username: str, balance_sats: int = 0, scopes: frozenset[str] = ALL_SCOPES, fee_tier: int = 0
-    ) -> Account:
-        """Return a new account with one API key and `balance_sats` deposited."""
-        fee_rate(fee_tier)
-        check_scopes(scopes)
-        account = Account(account_id=str(uuid4()), username=username, created_at_ms=self._now_ms(), fee_tier=fee_tier)
-        self._accounts[account.account_id] = account
-        self.keys.issue(account, scopes=scopes)
-        if balance_sats:
-            self.deposit(account, amount_sats=balance_sats)
-        return account
-
     def adopt(self, account: Account) -> None:
-        """Take over an account read from disk, with its resting and running trades."""
-        self._accounts[account.account_id] = account
-        self.keys.adopt(account)
-        self.books.adopt(account)
+        """Take over the resting and running trades of an account read from disk."""
         for trade in account.live.values():
             self._trades[trade.trade_id] = trade
             if trade.status is TradeStatus.RUNNING:
                 self._running[trade.trade_id] = trade
-            self._arm(trade)
+            self._watch(trade)
 
-    def find_account(self, account_id: str) -> Account | None:
-        return self._accounts.get(account_id)
+    def held(self, account: Account) -> Holdings:
+        """Return the margin and the fee reserve of every live trade, for the books to be compared with."""
+        holdings: Holdings = {}
+        for trade in account.live.values():
+            holdings[trade.trade_id, Book.MARGIN] = trade.margin_sats
+            holdings[trade.trade_id, Book.RESERVE] = trade.maintenance_margin_sats
+        return holdings
 
-    def deposit(self, account: Account, *, amount_sats: int) -> str:
-        """Return the id of a deposit that raised the free balance by `amount_sats`."""
-        if amount_sats <= 0:
-            raise AmountOutOfRange(f"the amount must be positive, not {amount_sats} sat", amount_sats=amount_sats)
-        now_ms = self._now_ms()
-        account.balance_sats += amount_sats
-        self.books.post(
-            account, kind="deposit", at_ms=now_ms, entries={Book.OUTSIDE: -amount_sats, Book.BALANCE: amount_sats}
-        )
-        deposit_id = str(uuid4())
-        self._events.append(
-            DepositHappened(
-                account_id=account.account_id,
-                deposit_id=deposit_id,
-                amount_sats=amount_sats,
-                balance_sats=account.balance_sats,
-                at_ms=now_ms,
+    def settle_funding(self, terms: FundingTerms) -> int:
+        """Return how many trades paid or received a funding fee; a settlement id counts once per trade."""
+        settled = 0
+        for trade in list(self._running.values()):
+            account = self._core.accounts[trade.account_id]
+            if self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)) is not None:
+                continue
+            fee_sats = funding_fee_sats(
+                side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=terms.fixing_price, rate=terms.rate
             )
-        )
-        self._touch(account)
-        return deposit_id
+            self._pay_funding(account, trade, fee_sats=fee_sats, terms=terms)
+            settled += 1
+        return settled
 
     # Trades
 
@@ -174,11 +123,11 @@ class Engine:
             entry_price=price,
             entry_margin_sats=terms.margin_sats,
             maintenance_margin_sats=terms.reserve_sats,
-            created_at_ms=self._now_ms(),
+            created_at_ms=self._core.now_ms(),
             stop_loss_price=order.stop_loss_price,
             take_profit_price=order.take_profit_price,
             client_id=order.client_id,
-            touched_from_above=price <= self._last,
+            touched_from_above=price <= self._core.last_price,
         )
         if order.trailing_distance is not None:
             _trail(trade, distance=Fraction(order.trailing_distance), reference=price)
@@ -186,9 +135,9 @@ class Engine:
         if order.order_type is OrderType.MARKET:
             self._fill(account, trade)
         else:
-            self._arm(trade)
+            self._watch(trade)
             self._happened(TradeEventKind.OPEN, trade)
-        self._fire()
+        self._core.fire()
         return trade
 
     def cancel_trade(self, account: Account, trade_id: str) -> PaperTrade:
@@ -196,13 +145,12 @@ class Engine:
         trade = self._owned(account, trade_id)
         if trade.status is not TradeStatus.OPEN:
             raise WrongState("Trade is not open")
-        now_ms = self._now_ms()
+        now_ms = self._core.now_ms()
         released_sats = trade.margin_sats + trade.maintenance_margin_sats
         account.balance_sats += released_sats
-        self.books.post(
+        self._core.post(
             account,
             kind="cancel",
-            at_ms=now_ms,
             trade_id=trade.trade_id,
             entries={
                 Book.MARGIN: -trade.margin_sats,
@@ -213,7 +161,7 @@ class Engine:
         trade.status = TradeStatus.CANCELED
         trade.closed_at_ms = now_ms
         self._retire(account, trade)
-        account.canceled.append(trade)
+        self._shelve(account, CANCELED_TRADES, trade)
         self._happened(TradeEventKind.CANCELED, trade)
         return trade
 
@@ -241,10 +189,9 @@ class Engine:
         if account.balance_sats < amount_sats:
             raise InsufficientBalance
         account.balance_sats -= amount_sats
-        self.books.post(
+        self._core.post(
             account,
             kind="add_margin",
-            at_ms=self._now_ms(),
             trade_id=trade_id,
             entries={Book.BALANCE: -amount_sats, Book.MARGIN: amount_sats},
         )
@@ -262,15 +209,14 @@ class Engine:
             amount_sats=amount_sats,
             market_price=self.exit_quote(trade),
         )
-        if _is_reached(trade.side, price=self._last, liquidation_price=state.liquidation_price):
+        if _is_reached(trade.side, price=self._core.last_price, liquidation_price=state.liquidation_price):
             raise AmountOutOfRange("the trade would be liquidated at once", amount_sats=amount_sats)
         account.balance_sats += amount_sats
         trade.sum_cash_in_pnl_sats += state.from_pnl_sats
         trade.sum_cash_in_margin_sats += state.from_margin_sats
-        self.books.post(
+        self._core.post(
             account,
             kind="cash_in",
-            at_ms=self._now_ms(),
             trade_id=trade_id,
             entries={
                 Book.PNL: -state.from_pnl_sats,
@@ -318,7 +264,7 @@ class Engine:
         check_trailing_distance(distance)
         if trade.trailing_distance == Fraction(distance):
             raise SameAsPrevious("stop loss")
-        reference = self._last if trade.status is TradeStatus.RUNNING else trade.price
+        reference = self._core.last_price if trade.status is TradeStatus.RUNNING else trade.price
         _trail(trade, distance=Fraction(distance), reference=reference)
         self._changed(trade)
         return trade
@@ -357,35 +303,9 @@ class Engine:
         self._changed(trade)
         return trade
 
-    # The market
-
-    def advance(self, price: Price, ladder: Sequence[PriceLevel]) -> None:
-        """Take one price point: every level between the last price and this one is reached, the nearest first."""
-        self._last = price
-        self._ladder = tuple(ladder)
-        self._fire()
-
-    def settle_funding(self, *, settlement_id: str, rate: Decimal, fixing_price: Price, at_ms: int) -> int:
-        """Return how many trades paid or received a funding fee; a settlement id counts once per trade."""
-        settled = 0
-        done: dict[str, set[str]] = {}
-        for trade in list(self._running.values()):
-            account = self._accounts[trade.account_id]
-            if account.account_id not in done:
-                done[account.account_id] = _settled_trades(account, settlement_id)
-            if trade.trade_id in done[account.account_id]:
-                continue
-            fee_sats = funding_fee_sats(
-                side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=fixing_price, rate=rate
-            )
-            self._pay_funding(account, trade, fee_sats=fee_sats, settlement_id=settlement_id, at_ms=at_ms)
-            settled += 1
-        self._fire()
-        return settled
-
     def exit_quote(self, trade: PaperTrade) -> Price:
         """Return the price at which the trade would be closed now: the bid for a long, the ask for a short."""
-        return self._quote(trade.quantity_usd, is_buy=trade.side is PositionSide.SHORT)
+        return self._core.quote(trade.quantity_usd, is_buy=trade.side is PositionSide.SHORT)
 
     def unrealized_pnl_sats(self, trade: PaperTrade) -> int:
         """Return the profit in sats at the exit quote, from the trade's reference price."""
@@ -396,43 +316,15 @@ class Engine:
             exit_price=self.exit_quote(trade),
         )
 
-    # What the rest of the server collects
-
-    def take_events(self) -> list[EngineEvent]:
-        """Return the events since the last call, oldest first."""
-        events, self._events = self._events, []
-        return events
-
-    def take_dirty(self) -> set[str]:
-        """Return the ids of the accounts that changed since the last call."""
-        dirty, self._dirty = self._dirty, set()
-        return dirty
-
-    def put_back(self, events: list[EngineEvent], account_ids: set[str]) -> None:
-        """Take back what was collected: it could not be saved, so it must not be announced yet."""
-        self._events = events + self._events
-        self._dirty |= account_ids
-
-    def discrepancies(self) -> list[str]:
-        """Return every difference between the books and the balances; empty when all is well."""
-        return discrepancies(self.books, self._accounts.values())
-
     # Inside
 
-    def _now_ms(self) -> int:
-        return epoch_ms(self._clock.now())
-
-    def _touch(self, account: Account) -> None:
-        account.version += 1
-        self._dirty.add(account.account_id)
-
     def _happened(self, kind: TradeEventKind, trade: PaperTrade, *, funding_fee_sats: int | None = None) -> None:
-        self._events.append(
+        self._core.happened(
             TradeHappened(
                 account_id=trade.account_id,
                 kind=kind,
                 trade=copy.copy(trade),
-                at_ms=self._now_ms(),
+                at_ms=self._core.now_ms(),
                 funding_fee_sats=funding_fee_sats,
             )
         )
@@ -441,7 +333,9 @@ class Engine:
         trade = account.live.get(trade_id)
         if trade is not None:
             return trade
-        if any(trade.trade_id == trade_id for trade in (*account.closed, *account.canceled)):
+        if any(
+            self._core.history.find(account.account_id, shelf, trade_id) for shelf in (CLOSED_TRADES, CANCELED_TRADES)
+        ):
             raise WrongState("Trade is already closed")
         raise NotYourTrade
 
@@ -463,32 +357,22 @@ class Engine:
         # The quote depends on the size, and the size of an order given by its margin on the quote: the size at the
         # best quote decides which level fills it.
         is_buy = order.side is PositionSide.LONG
-        quantity_usd = quantity_usd_at(order, self._quote(1, is_buy=is_buy))
-        return self._quote(quantity_usd, is_buy=is_buy)
-
-    def _bucket(self, quantity_usd: int) -> int:
-        for index, level in enumerate(self._ladder):
-            if quantity_usd <= level.max_size_usd:
-                return index
-        return len(self._ladder) - 1
-
-    def _quote(self, quantity_usd: int, *, is_buy: bool) -> Price:
-        level = self._ladder[self._bucket(quantity_usd)]
-        price = level.ask_price if is_buy else level.bid_price
-        return self._last if price is None else price
+        quantity_usd = quantity_usd_at(order, self._core.best_quote(is_buy=is_buy))
+        return self._core.quote(quantity_usd, is_buy=is_buy)
 
     def _better_reference(self, trade: PaperTrade) -> Price:
         """Return the price a take-profit must lie beyond: it fires on the last price, a quote may be ahead of it."""
         quote = self.exit_quote(trade)
-        return max(self._last, quote) if trade.side is PositionSide.LONG else min(self._last, quote)
+        return (
+            max(self._core.last_price, quote) if trade.side is PositionSide.LONG else min(self._core.last_price, quote)
+        )
 
     def _place(self, account: Account, trade: PaperTrade) -> None:
         blocked_sats = trade.margin_sats + trade.maintenance_margin_sats
         account.balance_sats -= blocked_sats
-        self.books.post(
+        self._core.post(
             account,
             kind="place",
-            at_ms=trade.created_at_ms,
             trade_id=trade.trade_id,
             entries={
                 Book.BALANCE: -blocked_sats,
@@ -498,10 +382,10 @@ class Engine:
         )
         account.live[trade.trade_id] = trade
         self._trades[trade.trade_id] = trade
-        self._touch(account)
+        self._core.touch(account)
 
     def _fill(self, account: Account, trade: PaperTrade) -> None:
-        now_ms = self._now_ms()
+        now_ms = self._core.now_ms()
         fee_sats = trading_fee_sats(
             quantity_usd=trade.quantity_usd, price=trade.entry_price, rate=fee_rate(account.fee_tier)
         )
@@ -510,15 +394,14 @@ class Engine:
         trade.status = TradeStatus.RUNNING
         trade.filled_at_ms = now_ms
         self._running[trade.trade_id] = trade
-        self.books.post(
+        self._core.post(
             account,
             kind="fill",
-            at_ms=now_ms,
             trade_id=trade.trade_id,
             entries={Book.RESERVE: -fee_sats, Book.FEES: fee_sats},
         )
-        self._touch(account)
-        self._arm(trade)
+        self._core.touch(account)
+        self._watch(trade)
         self._happened(TradeEventKind.FILLED, trade)
 
     def _adjust(self, trade: PaperTrade, state: MarginState) -> None:
@@ -529,20 +412,20 @@ class Engine:
         self._changed(trade)
 
     def _changed(self, trade: PaperTrade) -> None:
-        self._touch(self._accounts[trade.account_id])
-        self._arm(trade)
-        self._fire()
+        self._core.touch(self._core.accounts[trade.account_id])
+        self._watch(trade)
+        self._core.fire()
 
     def _retire(self, account: Account, trade: PaperTrade) -> None:
         del account.live[trade.trade_id]
         del self._trades[trade.trade_id]
         self._running.pop(trade.trade_id, None)
-        self._triggers.disarm(trade)
-        self._touch(account)
+        self._core.unwatch(trade.trade_id)
+        self._core.touch(account)
 
     def _close(self, trade: PaperTrade, *, exit_price: Price, kind: CloseKind) -> None:
-        account = self._accounts[trade.account_id]
-        now_ms = self._now_ms()
+        account = self._core.accounts[trade.account_id]
+        now_ms = self._core.now_ms()
         fee_sats = trading_fee_sats(quantity_usd=trade.quantity_usd, price=exit_price, rate=fee_rate(account.fee_tier))
         held_sats = trade.margin_sats + trade.maintenance_margin_sats
         profit_sats = pnl_sats(
@@ -555,10 +438,9 @@ class Engine:
         # the margin leaves uncovered, goes to and comes from the insurance.
         payout_sats = 0 if kind is CloseKind.LIQUIDATION else max(0, held_sats - fee_sats + profit_sats)
         account.balance_sats += payout_sats
-        self.books.post(
+        self._core.post(
             account,
             kind=str(kind),
-            at_ms=now_ms,
             trade_id=trade.trade_id,
             entries={
                 Book.MARGIN: -trade.margin_sats,
@@ -577,12 +459,10 @@ class Engine:
         trade.closed_at_ms = now_ms
         trade.close_kind = kind
         self._retire(account, trade)
-        account.closed.append(trade)
+        self._shelve(account, CLOSED_TRADES, trade)
         self._happened(_EVENT_OF_CLOSE[kind], trade)
 
-    def _pay_funding(
-        self, account: Account, trade: PaperTrade, *, fee_sats: int, settlement_id: str, at_ms: int
-    ) -> None:
+    def _pay_funding(self, account: Account, trade: PaperTrade, *, fee_sats: int, terms: FundingTerms) -> None:
         is_fatal = False
         if fee_sats > 0:
             try:
@@ -606,40 +486,47 @@ class Engine:
         else:
             account.balance_sats -= fee_sats
             entries = {Book.FUNDING: fee_sats, Book.BALANCE: -fee_sats}
-        self.books.post(account, kind="funding", at_ms=at_ms, trade_id=trade.trade_id, entries=entries)
+        self._core.post(account, kind="funding", at_ms=terms.at_ms, trade_id=trade.trade_id, entries=entries)
         trade.sum_funding_fees_sats += fee_sats
-        account.funding_fees.append(
-            FundingFeeRow(trade_id=trade.trade_id, settlement_id=settlement_id, fee_sats=fee_sats, at_ms=at_ms)
+        self._core.history.put(
+            account.account_id,
+            FUNDING_FEES,
+            FundingFeeRow(
+                trade_id=trade.trade_id, settlement_id=terms.settlement_id, fee_sats=fee_sats, at_ms=terms.at_ms
+            ),
+            item_id=_fee_id(terms, trade),
+            at_ms=terms.at_ms,
         )
-        self._touch(account)
+        self._core.touch(account)
         self._happened(TradeEventKind.FUNDING, trade, funding_fee_sats=fee_sats)
         if is_fatal:
-            self._close(trade, exit_price=self._last, kind=CloseKind.LIQUIDATION)
+            self._close(trade, exit_price=self._core.last_price, kind=CloseKind.LIQUIDATION)
         else:
-            self._arm(trade)
+            self._watch(trade)
 
-    # Triggers
+    def _shelve(self, account: Account, shelf: Shelf[PaperTrade], trade: PaperTrade) -> None:
+        assert trade.closed_at_ms is not None
+        self._core.history.put(account.account_id, shelf, trade, item_id=trade.trade_id, at_ms=trade.closed_at_ms)
 
-    def _arm(self, trade: PaperTrade) -> None:
-        self._triggers.arm(trade, bucket=self._bucket(trade.quantity_usd))
+    # Levels
 
-    def _fire(self) -> None:
-        """Act on every level that the present prices have reached, until none is left."""
-        while (due := self._triggers.next_due(self._last, self._ladder)) is not None:
-            trade_id, kind = due
-            self._reach(self._trades[trade_id], kind)
+    def _watch(self, trade: PaperTrade) -> None:
+        self._core.watch(
+            trade.trade_id, _waits(trade, bucket=self._core.bucket(trade.quantity_usd)), reach=self._reached
+        )
 
-    def _reach(self, trade: PaperTrade, kind: LevelKind) -> None:
-        account = self._accounts[trade.account_id]
+    def _reached(self, trade_id: str, kind: LevelKind) -> None:
+        trade = self._trades[trade_id]
+        account = self._core.accounts[trade.account_id]
         match kind:
             case LevelKind.FILL:
                 self._fill(account, trade)
             case LevelKind.RATCHET:
                 distance = trade.trailing_distance
                 assert distance is not None
-                _trail(trade, distance=distance, reference=self._last)
-                self._touch(account)
-                self._arm(trade)
+                _trail(trade, distance=distance, reference=self._core.last_price)
+                self._core.touch(account)
+                self._watch(trade)
             case LevelKind.STOP_LOSS:
                 assert trade.stop_loss_price is not None
                 self._close(trade, exit_price=trade.stop_loss_price, kind=CloseKind.STOP_LOSS)
@@ -650,10 +537,25 @@ class Engine:
                 self._close(trade, exit_price=trade.liquidation_price, kind=CloseKind.LIQUIDATION)
 
 
-def _settled_trades(account: Account, settlement_id: str) -> set[str]:
-    """Return the trades that already have a fee of this settlement: after a crash it is run again for the others."""
-    recent = itertools.takewhile(lambda row: row.settlement_id == settlement_id, reversed(account.funding_fees))
-    return {row.trade_id for row in recent}
+def _waits(trade: PaperTrade, *, bucket: int) -> Iterator[Wait]:
+    """Yield the levels of a live trade as it stands now; `bucket` is the step of the ladder that quotes its size."""
+    if trade.status is TradeStatus.OPEN:
+        yield Wait(LevelKind.FILL, trade.price, is_falling=trade.touched_from_above)
+        return
+    is_long = trade.side is PositionSide.LONG
+    if trade.liquidation_price < MAX_PRICE:
+        yield Wait(LevelKind.LIQUIDATION, trade.liquidation_price, is_falling=is_long, bucket=bucket)
+    if trade.stop_loss_price is not None:
+        yield Wait(LevelKind.STOP_LOSS, trade.stop_loss_price, is_falling=is_long)
+    if trade.take_profit_price is not None:
+        yield Wait(LevelKind.TAKE_PROFIT, trade.take_profit_price, is_falling=not is_long)
+    if trade.trailing_reference is not None:
+        follow = clamp_price(trade.trailing_reference + (1 if is_long else -1))
+        yield Wait(LevelKind.RATCHET, follow, is_falling=not is_long)
+
+
+def _fee_id(terms: FundingTerms, trade: PaperTrade) -> str:
+    return f"{terms.settlement_id}:{trade.trade_id}"
 
 
 def _trail(trade: PaperTrade, *, distance: Fraction, reference: Price) -> None:

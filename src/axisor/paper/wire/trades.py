@@ -1,34 +1,12 @@
-"""The exchange's JSON: the superset of the members that its official SDKs read."""
+"""Isolated trades on the wire."""
 
-from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
-from axisor.domain.trades import PositionSide, PriceLevel, TradeStatus
-from axisor.domain.units import Price
-from axisor.paper.candles import Bar
+from axisor.domain.trades import TradeStatus
 from axisor.paper.clock import iso, iso_or_none
-from axisor.paper.events import DepositHappened, TradeEventKind, TradeHappened
-from axisor.paper.records import Account, FundingFeeRow, PaperTrade
-from axisor.paper.store import Settlement
-
-PAIR: Final = "btc_usd"
-EXCHANGE_WEIGHTS: Final = {"bybit": 0.3, "binance": 0.4, "okx": 0.3}
-SIDES: Final = {PositionSide.LONG: "buy", PositionSide.SHORT: "sell"}
-
-
-def price_number(price: Price | int) -> int | float:
-    """Return a price in USD as a JSON number: whole where it is whole, else ending in .5."""
-    dollars, half = divmod(price, 2)
-    return dollars + 0.5 if half else dollars
-
-
-def optional_price(price: Price | None) -> int | float | None:
-    return None if price is None else price_number(price)
-
-
-def ratio_number(value: Fraction) -> int | float:
-    """Return a ratio as the JSON number a double would hold."""
-    return value.numerator if value.denominator == 1 else float(value)
+from axisor.paper.events import TradeEventKind, TradeHappened
+from axisor.paper.records import FundingFeeRow, PaperTrade
+from axisor.paper.wire.numbers import PAIR, SIDES, optional_price, price_number, ratio_number
 
 
 def trade(record: PaperTrade, *, pnl_sats: int) -> dict[str, Any]:
@@ -69,61 +47,12 @@ def trade(record: PaperTrade, *, pnl_sats: int) -> dict[str, Any]:
     }
 
 
-def account(record: Account) -> dict[str, Any]:
-    return {
-        "id": record.account_id,
-        "username": record.username,
-        "email": None,
-        "balance": record.balance_sats,
-        "syntheticUsdBalance": 0,
-        "feeTier": record.fee_tier,
-        "linkingPublicKey": None,
-    }
-
-
-def level(record: PriceLevel) -> dict[str, Any]:
-    """Return one step of the ladder; a side without a quote is left out."""
-    step: dict[str, Any] = {"minSize": record.min_size_usd, "maxSize": record.max_size_usd}
-    if record.ask_price is not None:
-        step["askPrice"] = price_number(record.ask_price)
-    if record.bid_price is not None:
-        step["bidPrice"] = price_number(record.bid_price)
-    return step
-
-
-def candle(bar: Bar) -> dict[str, Any]:
-    return {"time": iso(bar.start_ms), **_ohlc(bar)}
-
-
-def stream_candle(bar: Bar) -> dict[str, Any]:
-    return {"time": bar.start_ms, **_ohlc(bar)}
-
-
-def _ohlc(bar: Bar) -> dict[str, Any]:
-    return {
-        "open": price_number(bar.open),
-        "high": price_number(bar.high),
-        "low": price_number(bar.low),
-        "close": price_number(bar.close),
-        "volume": bar.volume,
-    }
-
-
 def funding_fee(row: FundingFeeRow) -> dict[str, Any]:
     return {
         "fee": row.fee_sats,
         "settlementId": row.settlement_id,
         "time": iso(row.at_ms),
         "tradeId": row.trade_id,
-    }
-
-
-def settlement(record: Settlement) -> dict[str, Any]:
-    return {
-        "id": record.settlement_id,
-        "time": iso(record.at_ms),
-        "fundingRate": float(record.rate),
-        "fixingPrice": price_number(record.fixing_price),
     }
 
 
@@ -165,15 +94,3 @@ def _trade_event_members(event: TradeHappened) -> dict[str, Any]:
             if event.kind is not TradeEventKind.LIQUIDATION:
                 members["pl"] = record.pnl_sats
     return members
-
-
-def deposit_event(event: DepositHappened) -> dict[str, Any]:
-    return {
-        "currency": "btc",
-        "network": "lightning",
-        "id": event.deposit_id,
-        "amount": event.amount_sats,
-        "balance": event.balance_sats,
-        "status": "settled",
-        "txId": "",
-    }

@@ -1,0 +1,135 @@
+"""The whole exchange in memory: accounts and the desks that serve them, moved by prices and settlements."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+from uuid import uuid4
+
+from axisor.domain.contract import fee_rate
+from axisor.domain.trades import PriceLevel
+from axisor.domain.units import Price
+from axisor.paper.clock import Clock
+from axisor.paper.engine.books import Books, Holdings
+from axisor.paper.engine.core import Core
+from axisor.paper.engine.isolated import IsolatedDesk
+from axisor.paper.engine.key_ring import KeyRing, check_scopes
+from axisor.paper.engine.settlement import FundingTerms
+from axisor.paper.engine.triggers import LiquidatesOn
+from axisor.paper.engine.wallet import WalletDesk
+from axisor.paper.events import EngineEvent
+from axisor.paper.history import History, MemoryHistory
+from axisor.paper.records import Account
+from axisor.paper.scopes import ALL_SCOPES
+
+MAX_LIVE_TRADES: Final = 100
+
+
+class Engine:
+    """One exchange; after each call, `take_events` and `take_dirty` tell what it changed."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        last_price: Price,
+        ladder: Sequence[PriceLevel],
+        liquidates_on: LiquidatesOn = LiquidatesOn.LAST,
+        max_live_trades: int = MAX_LIVE_TRADES,
+        history: History | None = None,
+    ) -> None:
+        self._core = Core(
+            clock=clock,
+            last_price=last_price,
+            ladder=ladder,
+            liquidates_on=liquidates_on,
+            history=MemoryHistory() if history is None else history,
+        )
+        self.isolated = IsolatedDesk(self._core, max_live_trades=max_live_trades)
+        self.wallet = WalletDesk(self._core)
+
+    # Accounts
+
+    @property
+    def accounts(self) -> Iterable[Account]:
+        return self._core.accounts.values()
+
+    @property
+    def keys(self) -> KeyRing:
+        return self._core.keys
+
+    @property
+    def books(self) -> Books:
+        return self._core.books
+
+    @property
+    def history(self) -> History:
+        return self._core.history
+
+    def create_account(
+        self, *, username: str, balance_sats: int = 0, scopes: frozenset[str] = ALL_SCOPES, fee_tier: int = 0
+    ) -> Account:
+        """Return a new account with one API key and `balance_sats` deposited."""
+        fee_rate(fee_tier)
+        check_scopes(scopes)
+        account = Account(
+            account_id=str(uuid4()), username=username, created_at_ms=self._core.now_ms(), fee_tier=fee_tier
+        )
+        self._core.accounts[account.account_id] = account
+        self.keys.issue(account, scopes=scopes)
+        if balance_sats:
+            self.wallet.deposit(account, amount_sats=balance_sats)
+        return account
+
+    def adopt(self, account: Account) -> None:
+        """Take over an account read from disk, with everything of it that is live."""
+        self._core.accounts[account.account_id] = account
+        self.keys.adopt(account)
+        self.books.adopt(account)
+        self.isolated.adopt(account)
+
+    def find_account(self, account_id: str) -> Account | None:
+        return self._core.accounts.get(account_id)
+
+    # The market
+
+    @property
+    def last_price(self) -> Price:
+        return self._core.last_price
+
+    @property
+    def ladder(self) -> tuple[PriceLevel, ...]:
+        return self._core.ladder
+
+    def advance(self, price: Price, ladder: Sequence[PriceLevel]) -> None:
+        """Take one price point: every level between the last price and this one is reached, the nearest first."""
+        self._core.last_price = price
+        self._core.ladder = tuple(ladder)
+        self._core.fire()
+
+    def settle_funding(self, *, settlement_id: str, rate: Decimal, fixing_price: Price, at_ms: int) -> int:
+        """Return how many trades paid or received a funding fee; a settlement id counts once per trade."""
+        terms = FundingTerms(settlement_id=settlement_id, rate=rate, fixing_price=fixing_price, at_ms=at_ms)
+        settled = self.isolated.settle_funding(terms)
+        self._core.fire()
+        return settled
+
+    # What the rest of the server collects
+
+    def take_events(self) -> list[EngineEvent]:
+        """Return the events since the last call, oldest first."""
+        return self._core.take_events()
+
+    def take_dirty(self) -> set[str]:
+        """Return the ids of the accounts that changed since the last call."""
+        return self._core.take_dirty()
+
+    def put_back(self, events: list[EngineEvent], account_ids: set[str]) -> None:
+        """Take back what was collected: it could not be saved, so it must not be announced yet."""
+        self._core.put_back(events, account_ids)
+
+    def discrepancies(self) -> list[str]:
+        """Return every difference between the books and the balances; empty when all is well."""
+        return self.books.discrepancies(self.accounts, self._held)
+
+    def _held(self, account: Account) -> Holdings:
+        return {**self.isolated.held(account)}

@@ -1,0 +1,1 @@
+"""The exchange's JSON: the superset of the members that its official SDKs read."""

@@ -1,0 +1,17 @@
+"""Which topic of the stream an event belongs to, and its payload."""
+
+from typing import Any
+
+from axisor.paper import topics
+from axisor.paper.events import DepositHappened, EngineEvent, TradeHappened
+from axisor.paper.wire.trades import trade_event
+from axisor.paper.wire.wallet import deposit_event
+
+
+def announcement(event: EngineEvent) -> tuple[str, dict[str, Any]]:
+    """Return the topic and the payload that announce an event to its account."""
+    match event:
+        case TradeHappened():
+            return topics.ISOLATED_TRADES, trade_event(event)
+        case DepositHappened():
+            return topics.DEPOSITS, deposit_event(event)
