@@ -3,12 +3,20 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 from axisor.paper.engine import MAX_LIVE_TRADES
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import Fault
 from axisor.paper.player import FundingMode
+
+
+class StreamWhileAway(StrEnum):
+    """What becomes of stream sockets during maintenance."""
+
+    CLOSE = "close"  # closed with 1012, and upgrades are refused with 503
+    SILENT = "silent"  # they stay open and get nothing; calls but ping and time are refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,9 @@ class PaperConfig:
     """How far a signature's time may be from the exchange's clock."""
     history_minutes: int = 1_440
     max_live_trades: int = MAX_LIVE_TRADES
+    stream_while_away: StreamWhileAway = StreamWhileAway.CLOSE
+    serves_market_data_while_away: bool = False
+    """True: the public routes answer during maintenance too, not ping and time alone."""
     faults: tuple[Fault, ...] = ()
     control_token: str | None = field(default=None, repr=False)
     """Opens the control interface; None: made at start. A given one stays valid when the exchange is restarted."""

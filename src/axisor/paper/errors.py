@@ -12,7 +12,8 @@ AxisorError
    ├─ Forbidden                403 FORBIDDEN: the key lacks a permission
    ├─ RouteNotFound            404, a text body
    ├─ MarketBusy               409 CONFLICT (control interface only)
-   └─ TooManyRequests          429 TOO_MANY_REQUESTS, with Retry-After
+   ├─ TooManyRequests          429 TOO_MANY_REQUESTS, with Retry-After
+   └─ ServiceUnavailable       503 SERVICE_UNAVAILABLE: maintenance, nothing was done
 
 A `DomainError` that reaches the wire is answered as 400 BAD_REQUEST with its message.
 """
@@ -106,3 +107,12 @@ class TooManyRequests(Refusal):
     def __init__(self, *, retry_after_s: int) -> None:
         super().__init__("Too many requests")
         self.retry_after_s = retry_after_s
+
+
+class ServiceUnavailable(Refusal):
+    code = "service_unavailable"
+    status = 503
+    wire_code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("Trading engine is temporarily unavailable")

@@ -17,6 +17,7 @@ from axisor.domain.units import Price
 from axisor.paper import topics
 from axisor.paper.candles import CandleBook
 from axisor.paper.clock import Clock, epoch_ms, iso
+from axisor.paper.conditions import Maintenance
 from axisor.paper.config import PaperConfig
 from axisor.paper.engine import Engine
 from axisor.paper.errors import MarketBusy
@@ -50,7 +51,8 @@ class PaperExchange:
     def __init__(self, config: PaperConfig, *, clock: Clock, store: Store | None) -> None:
         self.config = config
         self.clock = clock
-        self.hub = Hub()
+        self.maintenance = Maintenance(clock)
+        self.hub = Hub(is_open=lambda: self.is_available)
         self.faults = FaultBook(config.faults)
         self.requests = RequestLog()
         self.settlements: list[Settlement] = []
@@ -81,6 +83,20 @@ class PaperExchange:
         if store is not None:
             for account in store.load_accounts(self._history):
                 self.engine.adopt(account)
+
+    # Maintenance
+
+    @property
+    def is_available(self) -> bool:
+        """Return whether the trading engine answers. The market moves on, liquidates and settles while it does not."""
+        return not self.maintenance
+
+    def set_available(self, is_available: bool, *, reason: str, for_s: float | None = None) -> None:
+        """Let the trading engine answer again, or go away: for `for_s` seconds, or until it is told to be back."""
+        if is_available:
+            self.maintenance.end(reason=reason)
+        else:
+            self.maintenance.begin(reason=reason, for_s=for_s)
 
     # The market
 
@@ -167,6 +183,9 @@ class PaperExchange:
             "running_trades": self.engine.isolated.running_count,
             "live_trades": self.engine.isolated.live_count,
             "stream_clients": len(self.hub),
+            "is_available": self.is_available,
+            "away_reason": self.maintenance.reason,
+            "away_left_s": self.maintenance.left_s,
         }
 
     def _player_of(self, path: PricePath, config: PaperConfig) -> Player:

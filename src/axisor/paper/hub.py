@@ -6,6 +6,7 @@ one slot per price topic, in which a newer frame replaces an older one.
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -53,7 +54,9 @@ class Subscriber:
 class Hub:
     """Who has subscribed to what."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_open: Callable[[], bool] = lambda: True) -> None:
+        self._is_open = is_open
+        """False: frames get lost, as during maintenance."""
         self._by_topic: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._all: set[Subscriber] = set()
 
@@ -77,21 +80,20 @@ class Hub:
         self._by_topic[topic].discard(subscriber)
 
     def has_listeners(self, topic: str) -> bool:
-        return bool(self._by_topic.get(topic))
+        return bool(self._by_topic.get(topic)) and self._is_open()
 
     def publish_price(self, topic: str, data: dict[str, Any]) -> None:
         """Give the newest frame of a public topic to its subscribers."""
-        listeners = self._by_topic.get(topic)
-        if not listeners:
+        if not self.has_listeners(topic):
             return
         frame = subscription_frame(topic, data)
-        for subscriber in listeners:
+        for subscriber in self._by_topic[topic]:
             subscriber.put_price(topic, frame)
 
     def publish_event(self, topic: str, account_id: str, data: dict[str, Any]) -> None:
         """Give an event of one account to its own subscribers."""
         listeners = [s for s in self._by_topic.get(topic, ()) if s.account_id == account_id]
-        if not listeners:
+        if not listeners or not self._is_open():
             return
         frame = subscription_frame(topic, data)
         for subscriber in listeners:

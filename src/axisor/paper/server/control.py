@@ -68,6 +68,11 @@ class _Funding(msgspec.Struct, forbid_unknown_fields=True):
     rate: Decimal | None = None
 
 
+class _Maintenance(msgspec.Struct, forbid_unknown_fields=True):
+    is_on: bool
+    seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
 class ControlEndpoint:
     """Answers everything under /control."""
 
@@ -95,6 +100,7 @@ class ControlEndpoint:
             ("POST", "/market/plunge", self._plunge),
             ("POST", "/market/price", self._set_price),
             ("POST", "/market/funding", self._settle),
+            ("POST", "/market/maintenance", self._maintain),
             ("GET", "/books", self._get_books),
             ("GET", "/requests", self._list_requests),
             ("GET", "/faults", self._list_faults),
@@ -243,6 +249,11 @@ class ControlEndpoint:
         wanted = await _read(request, _Funding)
         settlement = self._exchange.settle(self._exchange.player.settle_now(wanted.rate))
         return wire_market.settlement(settlement)
+
+    async def _maintain(self, request: web.Request) -> Any:
+        wanted = await _read(request, _Maintenance)
+        self._exchange.set_available(not wanted.is_on, reason="control interface", for_s=wanted.seconds)
+        return self._exchange.market_state()
 
     # Evidence
 

@@ -52,8 +52,8 @@ def _funding_settlements(call: Call) -> dict[str, Any]:
 
 
 PUBLIC_ROUTES: RouteTable = {
-    ("GET", "/ping"): Route(handle=_ping),
-    ("GET", "/time"): Route(handle=_time),
+    ("GET", "/ping"): Route(handle=_ping, is_always_answered=True),
+    ("GET", "/time"): Route(handle=_time, is_always_answered=True),
     ("GET", "/futures/ticker"): Route(handle=_ticker),
     ("GET", "/futures/candles"): Route(handle=_candles),
     ("GET", "/futures/funding-settlements"): Route(handle=_funding_settlements),

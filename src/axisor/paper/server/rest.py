@@ -4,18 +4,16 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-import msgspec
 import structlog
 from aiohttp import web
 
 from axisor.domain.errors import DomainError
 from axisor.infra.tasks import TaskSet
 from axisor.paper.clock import Clock, epoch_ms
-from axisor.paper.errors import Forbidden, Refusal, RouteNotFound, TooManyRequests
+from axisor.paper.errors import Forbidden, Refusal, RouteNotFound, ServiceUnavailable, TooManyRequests
 from axisor.paper.exchange import PaperExchange
 from axisor.paper.faults import Fault, FaultKind
 from axisor.paper.records import Account
@@ -23,43 +21,13 @@ from axisor.paper.request_log import LogEntry
 from axisor.paper.server.auth import KEY_HEADER, Authenticator
 from axisor.paper.server.limits import RateLimit, retry_after
 from axisor.paper.server.params import Members, parse_body
+from axisor.paper.server.reply import Reply, encode
 from axisor.paper.server.routes import Call, Route, RouteTable
 
 log = structlog.get_logger(__name__)
 
 MOUNT: Final = "/v3"
 _READ_DEADLINE_S: Final = 10.0
-_encoder = msgspec.json.Encoder(decimal_format="number")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An answer before it is written to the socket."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, data: Any, *, status: int = 200) -> "Reply":
-        return cls(status=status, body=_encoder.encode(data))
-
-    @classmethod
-    def refusing(cls, refusal: Refusal) -> "Reply":
-        """Return the exchange's error form; an unknown route is a text."""
-        if isinstance(refusal, RouteNotFound):
-            return cls(status=404, body=b"Not found", content_type="text/plain")
-        headers = {"Retry-After": str(refusal.retry_after_s)} if isinstance(refusal, TooManyRequests) else {}
-        error: dict[str, Any] = {"code": refusal.wire_code, "message": refusal.message}
-        if refusal.details is not None:
-            error["details"] = refusal.details
-        return cls(status=refusal.status, body=_encoder.encode(error), headers=headers)
-
-    def to_response(self) -> web.Response:
-        return web.Response(
-            status=self.status, body=self.body, content_type=self.content_type, charset="utf-8", headers=self.headers
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +110,17 @@ class RestEndpoint:
             entry.signed_at_ms = int(request.headers["lnm-access-timestamp"])
             if route.scope not in record.scopes:
                 raise Forbidden(f"This key lacks the permission {route.scope}")
+        self._check_available(route)
         call = Call(exchange=self._exchange, query=Members(request.query), body=Members(parse_body(body)), owner=owner)
         return _Admitted(request=request, entry=entry, route=route, call=call)
+
+    def _check_available(self, route: Route) -> None:
+        exchange = self._exchange
+        if exchange.is_available or route.is_always_answered:
+            return
+        if route.scope is None and exchange.config.serves_market_data_while_away:
+            return
+        raise ServiceUnavailable
 
     def _limit(self, limit: RateLimit, caller: str) -> None:
         wait_s = limit.take(caller, now_s=self._exchange.clock.boottime_s())
@@ -153,6 +130,7 @@ class RestEndpoint:
     async def _apply(self, admitted: _Admitted) -> Reply:
         """Return the answer to an admitted request whose effect, if it has one, is durable and announced."""
         try:
+            self._check_available(admitted.route)  # again: a fault may have kept it waiting
             data = admitted.route.handle(admitted.call)
         except Refusal as refusal:
             return Reply.refusing(refusal)
@@ -249,7 +227,7 @@ def _status_reply(fault: Fault) -> Reply:
         page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
         return Reply(status=fault.status, body=page, content_type="text/html", headers=headers)
     code, message = _CODE_OF_STATUS.get(fault.status, ("INTERNAL_SERVER_ERROR", "Internal error"))
-    return Reply(status=fault.status, body=_encoder.encode({"code": code, "message": message}), headers=headers)
+    return Reply(status=fault.status, body=encode({"code": code, "message": message}), headers=headers)
 
 
 def _send_reset_on_close(request: web.Request) -> None:

@@ -33,6 +33,8 @@ class Route:
     handle: Callable[[Call], Any]
     scope: Scope | None = None
     is_mutation: bool = False
+    is_always_answered: bool = False
+    """True: answered during maintenance too."""
 
 
 type RouteTable = dict[tuple[str, str], Route]

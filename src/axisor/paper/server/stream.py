@@ -12,13 +12,22 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from axisor.infra.tasks import TaskSet
 from axisor.paper import topics
 from axisor.paper.clock import epoch_ms
-from axisor.paper.errors import Forbidden, InvalidRequest, Refusal, TooManyRequests, Unauthorized
+from axisor.paper.config import StreamWhileAway
+from axisor.paper.errors import (
+    Forbidden,
+    InvalidRequest,
+    Refusal,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
 from axisor.paper.exchange import PaperExchange
 from axisor.paper.faults import Fault, FaultKind
 from axisor.paper.hub import Subscriber, subscription_frame
 from axisor.paper.records import Account, ApiKey
 from axisor.paper.server.auth import Authenticator
 from axisor.paper.server.limits import RateLimit, retry_after
+from axisor.paper.server.reply import Reply
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +44,9 @@ _CODE_OF_REFUSAL: Final[dict[type[Refusal], int]] = {
     Unauthorized: -32001,
     Forbidden: -32003,
     TooManyRequests: -32029,
+    ServiceUnavailable: -32053,
 }
+_ANSWERED_WHILE_AWAY: Final = frozenset({"ping", "time"})
 
 
 class _MethodNotFound(Refusal):
@@ -117,14 +128,20 @@ class StreamEndpoint:
         self._rate = RateLimit(rate_per_s=limits.stream_per_s, burst=limits.stream_burst)
         self._sessions: set[Session] = set()
         self._names = count(1)
+        self._closing = TaskSet("stream closing for maintenance")
+        exchange.maintenance.listen(self._go_away)
 
-    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket until it ends."""
+        if self._closes_while_away and not self._exchange.is_available:
+            return Reply.refusing(ServiceUnavailable()).to_response()
         ws = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_FRAME_BYTES)
         await ws.prepare(request)
         session = Session(self._exchange, request, ws, name=str(next(self._names)))
         self._sessions.add(session)
         self._exchange.hub.join(session.subscriber)
+        if not self._exchange.is_available:
+            self._go_away()  # it went while this socket was opening
         try:
             async with TaskSet("stream writers") as tasks:
                 tasks.start(session.write(), name=f"stream writer {session.name}")
@@ -137,6 +154,7 @@ class StreamEndpoint:
 
     async def close(self) -> None:
         """Close every socket: the exchange is going away."""
+        await self._closing.close()
         await self._close_all(list(self._sessions), WSCloseCode.GOING_AWAY)
 
     async def strike(self, fault: Fault) -> int:
@@ -149,6 +167,16 @@ class StreamEndpoint:
             await self._close_all(struck, fault.status)
         fault.met += len(struck)
         return len(struck)
+
+    @property
+    def _closes_while_away(self) -> bool:
+        return self._exchange.config.stream_while_away is StreamWhileAway.CLOSE
+
+    def _go_away(self) -> None:
+        if self._closes_while_away and self._sessions:
+            self._closing.start(
+                self._close_all(list(self._sessions), WSCloseCode.SERVICE_RESTART), name="close for maintenance"
+            )
 
     async def close_sockets_of(self, key: str) -> None:
         """Close the sockets that were authenticated with a key."""
@@ -215,6 +243,8 @@ class StreamEndpoint:
         wait_s = self._rate.take(session.name, now_s=self._exchange.clock.boottime_s())
         if wait_s > 0:
             raise TooManyRequests(retry_after_s=retry_after(wait_s))
+        if not self._exchange.is_available and method not in _ANSWERED_WHILE_AWAY:
+            raise ServiceUnavailable
         members: Mapping[str, Any] = params if isinstance(params, dict) else {}
         match method:
             case "hello":
