@@ -11,7 +11,16 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from axisor.paper.records import FundingFeeRow, PaperTrade, Posting, dump, load
+from axisor.paper.records import (
+    CrossFundingFeeRow,
+    CrossOrder,
+    CrossTransfer,
+    FundingFeeRow,
+    PaperTrade,
+    Posting,
+    dump,
+    load,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +34,21 @@ class Shelf[Row]:
 CLOSED_TRADES: Final = Shelf("closed_trades", PaperTrade)
 CANCELED_TRADES: Final = Shelf("canceled_trades", PaperTrade)
 FUNDING_FEES: Final = Shelf("funding_fees", FundingFeeRow)
+CROSS_FILLED: Final = Shelf("cross_filled", CrossOrder)
+CROSS_CANCELED: Final = Shelf("cross_canceled", CrossOrder)
+CROSS_TRANSFERS: Final = Shelf("cross_transfers", CrossTransfer)
+CROSS_FUNDING_FEES: Final = Shelf("cross_funding_fees", CrossFundingFeeRow)
 POSTINGS: Final = Shelf("postings", Posting)
-SHELVES: Final[tuple[Shelf[Any], ...]] = (CLOSED_TRADES, CANCELED_TRADES, FUNDING_FEES, POSTINGS)
+SHELVES: Final[tuple[Shelf[Any], ...]] = (
+    CLOSED_TRADES,
+    CANCELED_TRADES,
+    FUNDING_FEES,
+    CROSS_FILLED,
+    CROSS_CANCELED,
+    CROSS_TRANSFERS,
+    CROSS_FUNDING_FEES,
+    POSTINGS,
+)
 _BY_NAME: Final = {shelf.name: shelf for shelf in SHELVES}
 
 

@@ -10,6 +10,7 @@ from axisor.paper.server import rest
 from axisor.paper.server.account_routes import ACCOUNT_ROUTES
 from axisor.paper.server.auth import Authenticator
 from axisor.paper.server.control import ControlEndpoint
+from axisor.paper.server.cross_routes import CROSS_ROUTES
 from axisor.paper.server.isolated_routes import ISOLATED_ROUTES
 from axisor.paper.server.public_routes import PUBLIC_ROUTES
 from axisor.paper.server.rest import RestEndpoint
@@ -17,7 +18,7 @@ from axisor.paper.server.routes import RouteTable
 from axisor.paper.server.stream import StreamEndpoint
 
 STREAM_PATH: Final = "/v1"
-ROUTES: RouteTable = {**PUBLIC_ROUTES, **ACCOUNT_ROUTES, **ISOLATED_ROUTES}
+ROUTES: RouteTable = {**PUBLIC_ROUTES, **ACCOUNT_ROUTES, **ISOLATED_ROUTES, **CROSS_ROUTES}
 _MAX_BODY_BYTES: Final = 64 * 1024
 
 
