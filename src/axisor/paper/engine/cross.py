@@ -16,6 +16,7 @@ from axisor.domain.cross import (
     CrossFill,
     CrossState,
     after_cross_fill,
+    can_open_cross,
     cross_position_limit_usd,
     free_cross_margin_sats,
     maintenance_margin_sats,
@@ -174,7 +175,7 @@ class CrossDesk:
             client_id=order.client_id,
         )
         fill = self._fill_of(account, placed)
-        self._check_fill(account, placed, fill)
+        self._check_fill(account, placed, fill, is_due=order.order_type is OrderType.MARKET)
         if order.order_type is OrderType.MARKET:
             self._fill(account, placed, fill)
         else:
@@ -295,24 +296,35 @@ class CrossDesk:
             fee_rate=fee_rate(account.fee_tier),
         )
 
-    def _check_fill(self, account: Account, order: CrossOrder, fill: CrossFill) -> None:
+    def _check_fill(self, account: Account, order: CrossOrder, fill: CrossFill, *, is_due: bool) -> None:
         """Return nothing where the position after a fill is one that may be held; less of the same always may.
 
-        A limit order is judged at its own price, as if the market were there: that is where it fills.
+        An order that is due must leave margin free after the loss of the whole position: at the quote for a market
+        order, at its own price for a limit order, where the market is passing. A limit order that is only being
+        placed is held to the rule for opening alone, without a loss that is not there yet.
 
         Raises:
             LimitExceeded: the position would be larger than its leverage allows.
-            InsufficientCrossMargin: no margin would be free.
+            InsufficientCrossMargin: the margin would not suffice.
         """
         before_usd, after, leverage = account.cross.quantity_usd, fill.state, account.cross.leverage
         if before_usd * after.quantity_usd >= 0 and abs(after.quantity_usd) <= abs(before_usd):
             return
         if abs(after.quantity_usd) > cross_position_limit_usd(leverage=leverage):
             raise _TooLarge(leverage)
-        market_price = order.price if order.order_type is CrossOrderType.LIMIT else self._exit_quote(after)
-        if self._free_sats(after, leverage=leverage, market_price=market_price) <= 0 or _is_reached(
-            after, market_price
+        assert after.entry_price is not None
+        if not can_open_cross(
+            quantity_usd=abs(after.quantity_usd),
+            price=after.entry_price,
+            leverage=leverage,
+            margin_sats=after.margin_sats,
         ):
+            raise InsufficientCrossMargin
+        if not is_due:
+            return
+        market_price = order.price if order.order_type is CrossOrderType.LIMIT else self._exit_quote(after)
+        free_sats = self._free_sats(after, leverage=leverage, market_price=market_price)
+        if free_sats <= 0 or _is_reached(after, market_price):
             raise InsufficientCrossMargin
 
     def _free_sats(self, state: CrossState, *, leverage: int, market_price: Price | None = None) -> int:
@@ -480,7 +492,7 @@ class CrossDesk:
         account = self._core.accounts[order.account_id]
         fill = self._fill_of(account, order)
         try:
-            self._check_fill(account, order, fill)
+            self._check_fill(account, order, fill, is_due=True)
         except (InsufficientCrossMargin, LimitExceeded):
             self._cancel(account, order)
         else:
