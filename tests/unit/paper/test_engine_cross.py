@@ -395,11 +395,11 @@ def test_orders_without_margin_are_refused() -> None:
 
 
 def test_a_loss_beyond_the_running_margin_leaves_nothing_to_increase_with(long_market: PaperMarket) -> None:
-    """Margin for twice the size would be there, were it not for the loss of 395,349 sats."""
-    resting = long_market.order(LONG, 1_000, limit=71_000)
-    long_market.move_to(72_000)
+    """Margin for twice the size would be there, were it not for the loss of 494,768 sats."""
+    resting = long_market.order(LONG, 1_000, limit=66_850)
+    long_market.move_to(66_900)
     assert_refused(long_market, InsufficientCrossMargin, side=LONG, quantity_usd=1_000)
-    long_market.move_to(71_000)
+    long_market.move_to(66_850)
     assert resting.status is CrossOrderStatus.CANCELED
     assert long_market.position.quantity_usd == 1_000
 
