@@ -125,8 +125,8 @@ class ExchangeNode(Protocol):
     def pay(self, payment_request: str, *, max_fee_sats: int, amount_sats: int | None = None) -> PaymentOutcome:
         """Order a payment and return it, in flight; the end comes through the listener.
 
-        An invoice that is already being paid, or was, is not paid again: its present state is returned. One whose payment
-        failed is tried anew. `amount_sats` is for an invoice that leaves it open.
+        An invoice that is already being paid, or was, is not paid again: its present state is returned. One whose
+        payment failed is tried anew. `amount_sats` is for an invoice that leaves it open.
 
         Raises:
             InvalidInvoice: as `describe`, or it leaves the amount open and none is given, or both say one and differ.
