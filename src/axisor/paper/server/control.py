@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from aiohttp import web
@@ -45,7 +45,7 @@ class _Scopes(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Speed(msgspec.Struct, forbid_unknown_fields=True):
-    speed: float
+    speed: float | Literal["max"]
 
 
 class _Restart(msgspec.Struct, forbid_unknown_fields=True):
