@@ -132,6 +132,9 @@ class PaperExchange:
             self._owed_s = max(0.0, wanted_s - (self.player.state.played_ms - before_ms) / 1000 / speed)
         self._publish_soon()
 
+    def _change_availability(self, *, is_available: bool) -> None:
+        log.info("paper_exchange_back" if is_available else "paper_exchange_away", reason="scenario")
+
     def set_price(self, price: Price) -> None:
         """Put the price by hand, in a market without prices of its own.
 

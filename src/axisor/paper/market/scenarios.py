@@ -432,7 +432,7 @@ MANUAL: Final = "manual"
 
 
 def scenario(name: str, seed: int) -> Scenario:
-    """Return the market of that name for a seed.
+    """Return the scenario of that name for a seed; `manual` is none.
 
     Raises:
         ConfigurationError: there is no such market; names those there are.
