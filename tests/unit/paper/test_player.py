@@ -10,7 +10,7 @@ import pytest
 from axisor.domain.trades import Candle
 from axisor.domain.units import Price
 from axisor.paper.market.fundings import FundingModel
-from axisor.paper.market.paths import PathPoint
+from axisor.paper.market.paths import Outage, PathPoint
 from axisor.paper.market.scenarios import scenario
 from axisor.paper.player import (
     PRELUDE_POINTS,
@@ -34,6 +34,9 @@ class StairPath:
 
     name = "stairs"
     start_price = START
+
+    def __init__(self, *outages: Outage) -> None:
+        self.outages = outages
 
     def points(self) -> Iterator[PathPoint]:
         number = 0

@@ -1,7 +1,7 @@
 """The market: started, paused, sped up, moved by hand, and away for maintenance."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from axisor.paper.wire import market as wire_market
 
 
 class _Speed(msgspec.Struct, forbid_unknown_fields=True):
-    speed: float
+    speed: float | Literal["max"]
 
 
 class _Restart(msgspec.Struct, forbid_unknown_fields=True):
