@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from axisor.paper.records import FundingFeeRow, PaperTrade, Posting, dump, load
+from axisor.paper.records import CentsPosting, FundingFeeRow, Notification, PaperTrade, Posting, Swap, dump, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,18 @@ CLOSED_TRADES: Final = Shelf("closed_trades", PaperTrade)
 CANCELED_TRADES: Final = Shelf("canceled_trades", PaperTrade)
 FUNDING_FEES: Final = Shelf("funding_fees", FundingFeeRow)
 POSTINGS: Final = Shelf("postings", Posting)
-SHELVES: Final[tuple[Shelf[Any], ...]] = (CLOSED_TRADES, CANCELED_TRADES, FUNDING_FEES, POSTINGS)
+SWAPS: Final = Shelf("swaps", Swap)
+CENTS_POSTINGS: Final = Shelf("cents_postings", CentsPosting)
+NOTIFICATIONS: Final = Shelf("notifications", Notification)
+SHELVES: Final[tuple[Shelf[Any], ...]] = (
+    CLOSED_TRADES,
+    CANCELED_TRADES,
+    FUNDING_FEES,
+    POSTINGS,
+    SWAPS,
+    CENTS_POSTINGS,
+    NOTIFICATIONS,
+)
 _BY_NAME: Final = {shelf.name: shelf for shelf in SHELVES}
 
 

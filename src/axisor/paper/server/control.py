@@ -73,6 +73,12 @@ class _Maintenance(msgspec.Struct, forbid_unknown_fields=True):
     seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
+class _News(msgspec.Struct, forbid_unknown_fields=True):
+    title: str
+    message: str
+    link: str | None = None
+
+
 class ControlEndpoint:
     """Answers everything under /control."""
 
@@ -101,6 +107,9 @@ class ControlEndpoint:
             ("POST", "/market/price", self._set_price),
             ("POST", "/market/funding", self._settle),
             ("POST", "/market/maintenance", self._maintain),
+            ("GET", "/announcements", self._list_announcements),
+            ("POST", "/announcements", self._announce),
+            ("DELETE", "/announcements/{announcement}", self._withdraw_announcement),
             ("GET", "/books", self._get_books),
             ("GET", "/requests", self._list_requests),
             ("GET", "/faults", self._list_faults),
@@ -255,12 +264,28 @@ class ControlEndpoint:
         self._exchange.set_available(not wanted.is_on, reason="control interface", for_s=wanted.seconds)
         return self._exchange.market_state()
 
+    # Announcements
+
+    async def _list_announcements(self, _: web.Request) -> Any:
+        return self._exchange.news.standing
+
+    async def _announce(self, request: web.Request) -> Any:
+        wanted = await _read(request, _News)
+        return self._exchange.news.add(title=wanted.title, message=wanted.message, link=wanted.link)
+
+    async def _withdraw_announcement(self, request: web.Request) -> Any:
+        announcement_id = request.match_info["announcement"]
+        if not self._exchange.news.remove(announcement_id):
+            raise _NotThere(f"there is no announcement {announcement_id}")
+        return {"id": announcement_id}
+
     # Evidence
 
     async def _get_books(self, _: web.Request) -> Any:
         engine = self._exchange.engine
         return {
             "totals_sats": {str(book): amount for book, amount in sorted(engine.books.totals.items())},
+            "totals_usd_cents": {str(book): amount for book, amount in engine.swaps.books.totals.items()},
             "discrepancies": engine.discrepancies(),
         }
 
@@ -301,6 +326,7 @@ class ControlEndpoint:
             "account_id": account.account_id,
             "username": account.username,
             "balance_sats": account.balance_sats,
+            "usd_cents": account.usd_cents,
             "fee_tier": account.fee_tier,
             "created_at": iso(account.created_at_ms),
             "live_trades": len(account.live),
