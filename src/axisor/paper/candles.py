@@ -28,6 +28,7 @@ _FIXED_MINUTES: Final = {
 }
 RANGES: Final = (*_FIXED_MINUTES, "1w", "1month", "3months")
 _VOLUME_PER_POINT: Final = 1_000
+_NO_INDEX: Final = Price(0)
 
 
 class Bar(msgspec.Struct, array_like=True):
@@ -39,6 +40,8 @@ class Bar(msgspec.Struct, array_like=True):
     low: Price
     close: Price
     volume: int = 0
+    index: Price = _NO_INDEX
+    """The index when the bar began; 0 where it was not observed."""
 
 
 class CandleBook:
@@ -60,7 +63,7 @@ class CandleBook:
     def bars(self) -> Sequence[Bar]:
         return self._bars
 
-    def observe(self, price: Price, *, now_ms: int) -> bool:
+    def observe(self, price: Price, *, now_ms: int, index_price: Price = _NO_INDEX) -> bool:
         """Take one price point; return whether it began a new minute."""
         start_ms = _minute(now_ms)
         if self._bars and self._bars[-1].start_ms >= start_ms:
@@ -72,7 +75,15 @@ class CandleBook:
             return False
         open_price = self._bars[-1].close if self._bars else price
         self._bars.append(
-            Bar(start_ms, open_price, max(open_price, price), min(open_price, price), price, _VOLUME_PER_POINT)
+            Bar(
+                start_ms,
+                open_price,
+                max(open_price, price),
+                min(open_price, price),
+                price,
+                _VOLUME_PER_POINT,
+                index_price,
+            )
         )
         if len(self._bars) > KEPT_MINUTES:
             del self._bars[: len(self._bars) - KEPT_MINUTES]

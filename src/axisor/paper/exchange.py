@@ -28,6 +28,7 @@ from axisor.paper.hub import Hub
 from axisor.paper.market.fundings import FundingModel
 from axisor.paper.market.ladder import StressMeter, ladder
 from axisor.paper.market.paths import PricePath
+from axisor.paper.news import NewsBoard
 from axisor.paper.player import FASTEST, AvailabilityChange, FundingDue, MarketStatus, Player, PricePoint
 from axisor.paper.request_log import RequestLog
 from axisor.paper.sources import MANUAL, funding_offset_ms, open_path, source_name
@@ -56,6 +57,7 @@ class PaperExchange:
         self.clock = clock
         self.maintenance = Maintenance(clock)
         self.hub = Hub(is_open=lambda: self.is_available)
+        self.news = NewsBoard(self.hub)
         self.faults = FaultBook(config.faults)
         self.requests = RequestLog()
         self.settlements: list[Settlement] = []
@@ -235,7 +237,7 @@ class PaperExchange:
         quotes = ladder(price, self._stress.observe(price))
         self._recent.append(price)
         self.engine.advance(price, quotes)
-        self.candles.observe(price, now_ms=now_ms)
+        self.candles.observe(price, now_ms=now_ms, index_price=self.index_price)
         self._publish_prices(price, quotes, now_ms=now_ms)
 
     # Frames

@@ -12,12 +12,15 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from axisor.paper.records import (
+    CentsPosting,
     CrossFundingFeeRow,
     CrossOrder,
     CrossTransfer,
     FundingFeeRow,
+    Notification,
     PaperTrade,
     Posting,
+    Swap,
     dump,
     load,
 )
@@ -39,6 +42,9 @@ CROSS_CANCELED: Final = Shelf("cross_canceled", CrossOrder)
 CROSS_TRANSFERS: Final = Shelf("cross_transfers", CrossTransfer)
 CROSS_FUNDING_FEES: Final = Shelf("cross_funding_fees", CrossFundingFeeRow)
 POSTINGS: Final = Shelf("postings", Posting)
+SWAPS: Final = Shelf("swaps", Swap)
+CENTS_POSTINGS: Final = Shelf("cents_postings", CentsPosting)
+NOTIFICATIONS: Final = Shelf("notifications", Notification)
 SHELVES: Final[tuple[Shelf[Any], ...]] = (
     CLOSED_TRADES,
     CANCELED_TRADES,
@@ -48,6 +54,9 @@ SHELVES: Final[tuple[Shelf[Any], ...]] = (
     CROSS_TRANSFERS,
     CROSS_FUNDING_FEES,
     POSTINGS,
+    SWAPS,
+    CENTS_POSTINGS,
+    NOTIFICATIONS,
 )
 _BY_NAME: Final = {shelf.name: shelf for shelf in SHELVES}
 

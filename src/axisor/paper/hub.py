@@ -90,6 +90,15 @@ class Hub:
         for subscriber in self._by_topic[topic]:
             subscriber.put_price(topic, frame)
 
+    def publish_news(self, topic: str, data: dict[str, Any]) -> None:
+        """Give a public event to every subscriber of its topic; none is replaced by a newer one."""
+        listeners = self._by_topic.get(topic)
+        if not listeners:
+            return
+        frame = subscription_frame(topic, data)
+        for subscriber in listeners:
+            subscriber.put_event(frame)
+
     def publish_event(self, topic: str, account_id: str, data: dict[str, Any]) -> None:
         """Give an event of one account to its own subscribers."""
         listeners = [s for s in self._by_topic.get(topic, ()) if s.account_id == account_id]

@@ -28,6 +28,7 @@ class Book(StrEnum):
     FUNDING = "funding"  # funding taken from payers, given to receivers
     INSURANCE = "insurance"  # what a liquidation leaves over, and what a clamped loss leaves uncovered
     OUTSIDE = "outside"  # where deposits come from
+    SWAPS = "swaps"  # sats taken and given for synthetic dollars
 
 
 USER_BOOKS = frozenset({Book.BALANCE, Book.MARGIN, Book.RESERVE, Book.CROSS})
@@ -41,6 +42,77 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     entries: dict[Book, int]
     trade_id: str | None = None
+
+
+class UsdBook(StrEnum):
+    """Accounts of the books of synthetic dollars, kept in cents."""
+
+    USER = "user"
+    EXCHANGE = "exchange"
+
+
+class CentsPosting(msgspec.Struct, frozen=True, kw_only=True):
+    """One balanced movement of US cents: the amounts of `entries` add up to zero."""
+
+    seq: int
+    at_ms: int
+    swap_id: str
+    entries: dict[UsdBook, int]
+
+
+class Asset(StrEnum):
+    """What a swap takes and gives; the wire's words."""
+
+    BTC = "BTC"  # in sats
+    USD = "USD"  # in cents
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange of sats for synthetic dollars or back; amounts in sats or cents, by their asset."""
+
+    swap_id: str
+    at_ms: int
+    in_asset: Asset
+    in_amount: int
+    out_asset: Asset
+    out_amount: int
+
+
+class NotificationKind(StrEnum):
+    """What an account is notified of; the words of the wire."""
+
+    TRADE_LIQUIDATED = "trade-liquidated"
+    STOP_LOSS_REACHED = "stop-loss-reached"
+    TAKE_PROFIT_REACHED = "take-profit-reached"
+    DEPOSIT_SETTLED = "deposit-settled"
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to an account. `seq` counts the account's notifications from 1."""
+
+    notification_id: str
+    seq: int
+    at_ms: int
+    kind: NotificationKind
+    message: str
+    about: dict[str, str | int]
+    """The figures of the message, by their names on the wire."""
+
+
+class Window(StrEnum):
+    """The time a ranking covers; the words of the wire."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    ALL_TIME = "all-time"
+
+
+class Gain(msgspec.Struct, frozen=True, kw_only=True):
+    """The P&L an account has realized within the window that began at `start_ms`, in sats, before fees."""
+
+    start_ms: int
+    pnl_sats: int
 
 
 class ApiKey(msgspec.Struct, kw_only=True):
@@ -204,6 +276,12 @@ class Account(msgspec.Struct, kw_only=True):
     cross: CrossPosition = msgspec.field(default_factory=CrossPosition)
     cross_orders: dict[str, CrossOrder] = msgspec.field(default_factory=dict)
     """Open orders of the cross position, by id."""
+    usd_cents: int = 0
+    """The balance of synthetic dollars."""
+    notification_count: int = 0
+    read_notification_count: int = 0
+    """Every notification numbered up to here has been read."""
+    gains: dict[Window, Gain] = msgspec.field(default_factory=dict)
     version: int = 0
     """Grows by one with every change; tells the store what is newer than its file."""
 

@@ -35,6 +35,7 @@ FORMULAS = [
     "room",
     "equity",
     "counter",
+    "synthetic_usd",
 ]
 
 

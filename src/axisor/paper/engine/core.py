@@ -14,6 +14,9 @@ from axisor.paper.events import EngineEvent
 from axisor.paper.history import History
 from axisor.paper.records import Account, Book
 
+type OnEvent = Callable[[EngineEvent], None]
+type OnPosting = Callable[[Account, Mapping[Book, int], int], None]
+"""Takes the account, the entries and the moment (ms) of a posting."""
 type Reach = Callable[[str, LevelKind], None]
 """Acts on an item whose level the price has reached."""
 
@@ -42,6 +45,8 @@ class Core:
         self._triggers = Triggers(liquidates_on=liquidates_on, bucket_count=len(self.ladder))
         self._reach: dict[str, Reach] = {}
         self._events: list[EngineEvent] = []
+        self._on_event: list[OnEvent] = []
+        self._on_posting: list[OnPosting] = []
         self._dirty: set[str] = set()
 
     def now_ms(self) -> int:
@@ -56,8 +61,18 @@ class Core:
         self._dirty.add(account.account_id)
 
     def happened(self, event: EngineEvent) -> None:
-        """Note an event for the stream."""
+        """Note an event for the stream, and tell the desks that listen."""
         self._events.append(event)
+        for listen in self._on_event:
+            listen(event)
+
+    def on_event(self, listen: OnEvent) -> None:
+        """Call `listen` with every event from now on, when it happens."""
+        self._on_event.append(listen)
+
+    def on_posting(self, listen: OnPosting) -> None:
+        """Call `listen` with every posting from now on, once it stands in the books."""
+        self._on_posting.append(listen)
 
     def post(
         self,
@@ -71,6 +86,8 @@ class Core:
         """Write one balanced movement of sats into the books of `account`, now unless `at_ms` says otherwise."""
         moment_ms = self.now_ms() if at_ms is None else at_ms
         self.books.post(account, kind=kind, at_ms=moment_ms, entries=entries, trade_id=trade_id)
+        for listen in self._on_posting:
+            listen(account, entries, moment_ms)
 
     def take_events(self) -> list[EngineEvent]:
         events, self._events = self._events, []

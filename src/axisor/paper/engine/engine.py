@@ -14,7 +14,10 @@ from axisor.paper.engine.core import Core
 from axisor.paper.engine.cross import CrossDesk
 from axisor.paper.engine.isolated import IsolatedDesk
 from axisor.paper.engine.key_ring import KeyRing, check_scopes
+from axisor.paper.engine.leaderboard import Leaderboard
+from axisor.paper.engine.notifications import NotificationDesk
 from axisor.paper.engine.settlement import FundingTerms
+from axisor.paper.engine.swaps import SwapDesk
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.engine.wallet import WalletDesk
 from axisor.paper.events import EngineEvent
@@ -48,6 +51,9 @@ class Engine:
         self.isolated = IsolatedDesk(self._core, max_live_trades=max_live_trades)
         self.cross = CrossDesk(self._core, max_open_orders=max_live_trades)
         self.wallet = WalletDesk(self._core)
+        self.swaps = SwapDesk(self._core)
+        self.notifications = NotificationDesk(self._core)
+        self.leaderboard = Leaderboard(self._core)
 
     # Accounts
 
@@ -89,6 +95,7 @@ class Engine:
         self.books.adopt(account)
         self.isolated.adopt(account)
         self.cross.adopt(account)
+        self.swaps.adopt(account)
 
     def find_account(self, account_id: str) -> Account | None:
         return self._core.accounts.get(account_id)
@@ -132,7 +139,7 @@ class Engine:
 
     def discrepancies(self) -> list[str]:
         """Return every difference between the books and the balances; empty when all is well."""
-        return self.books.discrepancies(self.accounts, self._held)
+        return self.books.discrepancies(self.accounts, self._held) + self.swaps.discrepancies()
 
     def _held(self, account: Account) -> Holdings:
         return {**self.isolated.held(account), **self.cross.held(account)}

@@ -12,13 +12,22 @@ from axisor.paper.server.auth import Authenticator
 from axisor.paper.server.control.endpoint import ControlEndpoint
 from axisor.paper.server.cross_routes import CROSS_ROUTES
 from axisor.paper.server.isolated_routes import ISOLATED_ROUTES
+from axisor.paper.server.notifications_routes import NOTIFICATIONS_ROUTES
 from axisor.paper.server.public_routes import PUBLIC_ROUTES
 from axisor.paper.server.rest import RestEndpoint
 from axisor.paper.server.routes import RouteTable
 from axisor.paper.server.stream import StreamEndpoint
+from axisor.paper.server.swaps_routes import SWAPS_ROUTES
 
 STREAM_PATH: Final = "/v1"
-ROUTES: RouteTable = {**PUBLIC_ROUTES, **ACCOUNT_ROUTES, **ISOLATED_ROUTES, **CROSS_ROUTES}
+ROUTES: RouteTable = {
+    **PUBLIC_ROUTES,
+    **ACCOUNT_ROUTES,
+    **ISOLATED_ROUTES,
+    **CROSS_ROUTES,
+    **SWAPS_ROUTES,
+    **NOTIFICATIONS_ROUTES,
+}
 _MAX_BODY_BYTES: Final = 64 * 1024
 
 

@@ -1,12 +1,14 @@
-"""Public endpoints: time, ticker, candles, funding settlements."""
+"""Public endpoints: time, ticker, candles, funding settlements, leaderboard, oracle."""
 
+from collections.abc import Callable
 from typing import Any
 
-from axisor.paper.candles import RANGES
+from axisor.paper.candles import RANGES, Bar
 from axisor.paper.clock import epoch_ms, iso
 from axisor.paper.server.pages import page
 from axisor.paper.server.routes import Call, Route, RouteTable
 from axisor.paper.wire import market as wire_market
+from axisor.paper.wire.leaderboard import leaderboard
 from axisor.paper.wire.numbers import price_number
 
 _INTERVALS = {interval: interval for interval in RANGES}
@@ -51,10 +53,29 @@ def _funding_settlements(call: Call) -> dict[str, Any]:
     )
 
 
+def _leaderboard(call: Call) -> dict[str, Any]:
+    return leaderboard(call.exchange.engine.leaderboard.ranks())
+
+
+def _oracle(wire: Callable[[Bar], dict[str, Any]]) -> Callable[[Call], list[dict[str, Any]]]:
+    """Return the handler of a reading at the beginning of every minute, the newest first."""
+
+    def handle(call: Call) -> list[dict[str, Any]]:
+        readings: list[dict[str, Any]] = page(
+            call.exchange.candles.newest_first("1m"), call.query, at_ms=lambda bar: bar.start_ms, wire=wire
+        )["data"]
+        return readings
+
+    return handle
+
+
 PUBLIC_ROUTES: RouteTable = {
     ("GET", "/ping"): Route(handle=_ping, is_always_answered=True),
     ("GET", "/time"): Route(handle=_time, is_always_answered=True),
     ("GET", "/futures/ticker"): Route(handle=_ticker),
     ("GET", "/futures/candles"): Route(handle=_candles),
     ("GET", "/futures/funding-settlements"): Route(handle=_funding_settlements),
+    ("GET", "/futures/leaderboard"): Route(handle=_leaderboard),
+    ("GET", "/oracle/index"): Route(handle=_oracle(wire_market.oracle_index)),
+    ("GET", "/oracle/last-price"): Route(handle=_oracle(wire_market.oracle_last_price)),
 }

@@ -221,6 +221,9 @@ class StreamEndpoint:
             data = self._exchange.frame_of(topic)
             if data is not None:
                 session.subscriber.put_price(topic, subscription_frame(topic, data))
+            if topic == topics.ANNOUNCEMENTS:
+                for announcement in self._exchange.news.standing:
+                    session.subscriber.put_event(subscription_frame(topic, msgspec.to_builtins(announcement)))
 
     def _reply(self, session: Session, frame_id: object, us_in: int, **outcome: object) -> None:
         us_out = self._now_us()

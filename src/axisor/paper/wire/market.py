@@ -39,6 +39,14 @@ def _ohlc(bar: Bar) -> dict[str, Any]:
     }
 
 
+def oracle_index(bar: Bar) -> dict[str, Any]:
+    return {"time": iso(bar.start_ms), "index": price_number(bar.index or bar.open)}
+
+
+def oracle_last_price(bar: Bar) -> dict[str, Any]:
+    return {"time": iso(bar.start_ms), "lastPrice": price_number(bar.open)}
+
+
 def settlement(record: Settlement) -> dict[str, Any]:
     return {
         "id": record.settlement_id,

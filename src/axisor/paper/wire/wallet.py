@@ -4,6 +4,7 @@ from typing import Any
 
 from axisor.paper.events import DepositHappened
 from axisor.paper.records import Account
+from axisor.paper.wire.swaps import dollars
 
 
 def account(record: Account) -> dict[str, Any]:
@@ -12,7 +13,7 @@ def account(record: Account) -> dict[str, Any]:
         "username": record.username,
         "email": None,
         "balance": record.balance_sats,
-        "syntheticUsdBalance": 0,
+        "syntheticUsdBalance": dollars(record.usd_cents),
         "feeTier": record.fee_tier,
         "linkingPublicKey": None,
     }

@@ -104,6 +104,7 @@ def _account_view(call: ControlCall, account: Account) -> dict[str, Any]:
         "account_id": account.account_id,
         "username": account.username,
         "balance_sats": account.balance_sats,
+        "usd_cents": account.usd_cents,
         "fee_tier": account.fee_tier,
         "created_at": iso(account.created_at_ms),
         "live_trades": len(account.live),

@@ -12,6 +12,7 @@ from axisor.domain.errors import ConfigurationError, DomainError
 from axisor.paper.errors import Refusal
 from axisor.paper.exchange import PaperExchange
 from axisor.paper.server.control.accounts import ACCOUNTS
+from axisor.paper.server.control.announcements import ANNOUNCEMENTS
 from axisor.paper.server.control.evidence import EVIDENCE
 from axisor.paper.server.control.faults import FAULTS
 from axisor.paper.server.control.market import MARKET
@@ -19,7 +20,7 @@ from axisor.paper.server.control.routes import ControlCall, ControlTable
 from axisor.paper.server.stream import StreamEndpoint
 
 MOUNT: Final = "/control"
-CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **EVIDENCE, **FAULTS}
+CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **ANNOUNCEMENTS, **EVIDENCE, **FAULTS}
 
 
 class ControlEndpoint:

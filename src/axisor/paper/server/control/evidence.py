@@ -10,6 +10,7 @@ async def _get_books(call: ControlCall) -> Any:
     engine = call.exchange.engine
     return {
         "totals_sats": {str(book): amount for book, amount in sorted(engine.books.totals.items())},
+        "totals_usd_cents": {str(book): amount for book, amount in engine.swaps.books.totals.items()},
         "discrepancies": engine.discrepancies(),
     }
 
