@@ -29,7 +29,8 @@ _EXCHANGE_HELP: Final = "\n\n".join(
     (
         "Run the paper exchange: LN Markets' protocol over a simulated market and made-up money.",
         "Scenarios:",
-        "\b\n" + "\n".join(f"  {name:<8} {story}" for name, story in STORIES.items())
+        "\b\n"
+        + "\n".join(f"  {name:<8} {story}" for name, story in STORIES.items())
         + "\n  manual   A price that stands still until the control interface moves it.",
     )
 )
@@ -164,7 +165,8 @@ def exchange(
     tape: Annotated[Path | None, typer.Option(help="A CSV of minutes to play instead of a story.")] = None,
     tape_start: Annotated[str | None, typer.Option(help="Where in the tape to begin: 2018-11-14.")] = None,
     speed: Annotated[
-        str, typer.Option(metavar="NUMBER|max", help="Market seconds per second, 0.1 to 100000; max: as fast as it goes.")
+        str,
+        typer.Option(metavar="NUMBER|max", help="Market seconds per second, 0.1 to 100000; max: as fast as it goes."),
     ] = "1",
     seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same market.")] = 1,
     liquidates_on: Annotated[

@@ -66,6 +66,7 @@ class PaperExchange:
         path = open_path(config)
         self.player = self._player_of(path, config)
         self._stress = StressMeter()
+        self._stress.observe(self.player.last_price)
         self._owed_s = 0.0
         self._recent: deque[Price] = deque([path.start_price], maxlen=_INDEX_POINTS)
         self.candles = CandleBook.with_history(

@@ -100,9 +100,7 @@ class TapePath:
         return [candle for candle in self._past if candle.at >= oldest]
 
 
-def minute_path(
-    open_tick: int, high_tick: int, low_tick: int, close_tick: int, *, seed: int = 0
-) -> Iterator[Price]:
+def minute_path(open_tick: int, high_tick: int, low_tick: int, close_tick: int, *, seed: int = 0) -> Iterator[Price]:
     """Yield 30 prices in half-dollars that touch open, both extremes and close of a minute, and never leave its range.
 
     A minute that rose touches its low first in 11 cases of 16, one that fell its high; the choice and the moments

@@ -176,7 +176,7 @@ def test_a_chop_never_leaves_its_bounds_in_hours_and_keeps_moving() -> None:
 
 
 def test_a_flash_crash_falls_within_two_minutes_and_most_of_it_is_back_within_ten() -> None:
-    for seed in SEEDS:
+    for seed in range(40):
         story = scenario("flash", seed)
         points = played("flash", seed, story.story_ms // STEP_MS)
         check_every_step(points, story)
@@ -191,7 +191,7 @@ def test_a_flash_crash_falls_within_two_minutes_and_most_of_it_is_back_within_te
 
 
 def test_a_gap_jumps_four_times_both_ways_and_moves_as_others_do_between() -> None:
-    for seed in SEEDS:
+    for seed in range(40):
         story = scenario("gap", seed)
         points = played("gap", seed, story.story_ms // STEP_MS)
         steps = [Fraction(after.last_price, before.last_price) - 1 for before, after in pairwise(points)]
