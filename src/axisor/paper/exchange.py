@@ -45,6 +45,7 @@ _LONGEST_STEP_S: Final = 1.0
 _LONGEST_TURN_S: Final = 0.01
 _MOST_POINTS_PER_TURN: Final = 5_000
 _REST_S: Final = 0.001
+_OUTAGE: Final = "outage of the scenario"
 _DAY_MS: Final = 86_400_000
 _KEPT_SETTLEMENTS: Final = 10_000
 
@@ -67,6 +68,7 @@ class PaperExchange:
         path = open_path(config)
         self.player = self._player_of(path, config)
         self._stress = StressMeter()
+        self._stress.observe(self.player.last_price)
         self._owed_s = 0.0
         self._recent: deque[Price] = deque([path.start_price], maxlen=_INDEX_POINTS)
         self.candles = CandleBook.with_history(
@@ -89,6 +91,7 @@ class PaperExchange:
         if store is not None:
             for account in store.load_accounts(self._history):
                 self.engine.adopt(account)
+        self._change_availability(is_available=self.player.is_available)
 
     # Maintenance
 
@@ -135,7 +138,13 @@ class PaperExchange:
         self._publish_soon()
 
     def _change_availability(self, *, is_available: bool) -> None:
-        log.info("paper_exchange_back" if is_available else "paper_exchange_away", reason="scenario")
+        """Go away and come back as the path tells; an absence that somebody else ordered is left to them."""
+        if is_available:
+            if self.maintenance.reason == _OUTAGE:
+                self.set_available(True, reason=_OUTAGE)
+        elif self.is_available:
+            self._publish_soon()
+            self.set_available(False, reason=_OUTAGE)
 
     def set_price(self, price: Price) -> None:
         """Put the price by hand, in a market without prices of its own.
@@ -178,6 +187,7 @@ class PaperExchange:
         path = open_path(config)
         self.config = config
         self.player = self._player_of(path, config)
+        self._change_availability(is_available=True)
         self._owed_s = 0.0
         self._stress = StressMeter()
         self._recent.clear()

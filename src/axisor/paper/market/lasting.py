@@ -8,7 +8,7 @@ from typing import Final
 _STEPS_PER_S: Final = 5
 _STEPS_PER_MINUTE: Final = 60 * _STEPS_PER_S
 _HALVING: Final = 0.6931471805599453  # the natural logarithm of 2, written out: computed, it may differ by machine
-_LASTS_S: Final = (40.0, 180.0, 800.0, 3_600.0, 16_000.0, 72_000.0)
+_LASTS_S: Final = (60.0, 300.0, 1_500.0, 6_000.0, 20_000.0, 80_000.0)
 _WILD: Final = 1.6
 _QUIET: Final = 2 - _WILD
 _FLOOR: Final = 0.08
@@ -23,10 +23,10 @@ class Pace:
 
 
 class LastingNoise:
-    """A wander between −1 and 1 whose volatility comes in clusters of half a minute up to a day.
+    """A wander between −1 and 1 whose volatility comes in clusters of a minute up to a day.
 
     The variance is a product of six factors, each wild (1.6) or quiet (0.4) and drawn anew after a time of its own,
-    40 s to 20 h on average: the Markov-switching multifractal of Calvet and Fisher (2004), with a floor so that the
+    one minute to 22 h on average: the Markov-switching multifractal of Calvet and Fisher (2004), with a floor so that the
     price never stands still. Returns have no memory of their sign beyond the slow pull to 0, their size has a long one.
     """
 

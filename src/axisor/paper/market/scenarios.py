@@ -42,6 +42,7 @@ _HOUR_S: Final = 3_600
 _CALM_WANDER: Final = 0.0025
 _CALM_JITTER: Final = 0.00015
 _TREND: Final = 0.11
+_TREND_WANDER: Final = 0.03
 _PAST_WANDER: Final = 0.015
 _PAST_JITTER: Final = 0.0008
 
@@ -370,7 +371,7 @@ def _bear(seed: int) -> Scenario:
 def _trend(name: str, seed: int, *, direction: int, side: PositionSide) -> Scenario:
     """Go 11 % one way in about 24 h: six times some hours with the trend and fewer, slower ones against it.
 
-    A leg's drift is about a fifth of what a minute's noise moves, so that returns keep no memory of their sign.
+    A leg's drift is about a fifth of what noise moves the price in a minute, so that returns keep no memory of their sign.
     """
     rng = market_rng(name, seed, "story")
     start = _LONG_START if side is PositionSide.LONG else _SHORT_START
@@ -383,7 +384,7 @@ def _trend(name: str, seed: int, *, direction: int, side: PositionSide) -> Scena
         for forth, hours in ((1.65, rng.uniform(2.0, 3.0)), (-0.65, rng.uniform(1.0, 1.8))):
             at_s += hours * _HOUR_S
             gone += forth * share
-            beats.append(Beat(at_s, start_usd * (1 + direction * _TREND * gone), 0.02, 0))
+            beats.append(Beat(at_s, start_usd * (1 + direction * _TREND * gone), _TREND_WANDER, 0))
     end_usd = beats[-1].usd
     beats.append(Beat(at_s + _HOUR_S, end_usd, _CALM_WANDER, 0))
     told = [beat.usd for beat in beats]
@@ -394,9 +395,9 @@ def _trend(name: str, seed: int, *, direction: int, side: PositionSide) -> Scena
         suggested_side=side,
         start_price=start,
         beats=tuple(beats),
-        lowest=tick_nearest(min(told) * 0.98),
-        highest=tick_nearest(max(told) * 1.02),
-        pace=Pace(per_minute=0.06, half_life_min=120),
+        lowest=tick_nearest(min(told) * (1 - _TREND_WANDER)),
+        highest=tick_nearest(max(told) * (1 + _TREND_WANDER)),
+        pace=Pace(per_minute=0.05, half_life_min=120),
     )
 
 
