@@ -155,6 +155,7 @@ class PaperExchange:
         if self.player.has_points and self.player.state.status is not MarketStatus.PAUSED:
             raise MarketBusy("the market moves by itself: pause it, or use the scenario manual")
         self.player.set_price(price)
+        self._stress = StressMeter()  # what a hand does is no nervousness of the market
         self._apply(self.player.last_price, now_ms=epoch_ms(self.clock.now()))
         self._publish_soon()
 
