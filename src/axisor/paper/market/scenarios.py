@@ -59,7 +59,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A moment of a story at which the price, and all that follows, is multiplied by a ratio from one point to the next."""
+    """A moment at which the price, and all that follows, is multiplied by a ratio from one point to the next."""
 
     at_s: float
     ratio: float
