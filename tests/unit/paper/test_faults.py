@@ -58,7 +58,7 @@ def test_a_command_line_of_faults_is_understood() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["explode", "status:status=many", "status:nth", "status:colour=red", "freeze_stream:seconds=3"],
+    ["explode", "status:status=many", "status:nth", "status:colour=red", "slow_drip:seconds=-1"],
 )
 def test_a_command_line_that_is_not_understood_is_named(spec: str) -> None:
     with pytest.raises(ConfigurationError, match="--faults"):
