@@ -49,11 +49,10 @@ class Listener:
         """Refuse new connections, and return whether they were accepted before; open ones stay."""
         if not self._servers:
             return False
+        addresses = [(each.family, each.getsockname()) for server in self._servers for each in server.sockets]
         for server in self._servers:
-            self._silent += [listening.dup() for listening in server.sockets]
             server.close()
-        for bound in self._silent:
-            bound.shutdown(socket.SHUT_RDWR)
+        self._silent = [_bound(family, address) for family, address in addresses]
         self._servers = []
         return True
 
@@ -74,6 +73,17 @@ class Listener:
         if self._exchange.faults.watches_connections():
             return _Gate(self._exchange, self._answer, spared_path=self._spared_path)
         return self._answer()
+
+
+def _bound(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
+    """Return a socket that holds an address without listening, so that the kernel refuses who connects."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    bound.setblocking(False)
+    bound.bind(address)
+    return bound
 
 
 class _Gate(asyncio.Protocol):
