@@ -15,14 +15,14 @@ import structlog
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
 from axisor.paper import topics
-from axisor.paper.candles import CandleBook
+from axisor.paper.candles import RANGES, CandleBook
 from axisor.paper.clock import Clock, epoch_ms, iso
-from axisor.paper.conditions import Maintenance
+from axisor.paper.conditions import Maintenance, Prices, StalePrices, WrongClock
 from axisor.paper.config import PaperConfig
 from axisor.paper.engine import Engine
 from axisor.paper.errors import MarketBusy
 from axisor.paper.events import EngineEvent
-from axisor.paper.faults import FaultBook
+from axisor.paper.faults import FaultBook, InjectionLog
 from axisor.paper.history import MemoryHistory
 from axisor.paper.hub import Hub
 from axisor.paper.market.fundings import FundingModel
@@ -59,7 +59,11 @@ class PaperExchange:
         self.maintenance = Maintenance(clock)
         self.hub = Hub(is_open=lambda: self.is_available)
         self.news = NewsBoard(self.hub)
-        self.faults = FaultBook(config.faults)
+        self.stale_prices = StalePrices(clock)
+        self.wrong_clock = WrongClock(clock)
+        own_faults = [msgspec.structs.replace(fault) for fault in config.faults]
+        self.faults = FaultBook(own_faults, seed=config.seed, now_s=clock.boottime_s())
+        self.injections = InjectionLog()
         self.requests = RequestLog()
         self.settlements: list[Settlement] = []
         self._store = store
@@ -103,7 +107,8 @@ class PaperExchange:
     def set_available(self, is_available: bool, *, reason: str, for_s: float | None = None) -> None:
         """Let the trading engine answer again, or go away: for `for_s` seconds, or until it is told to be back."""
         if is_available:
-            self.maintenance.end(reason=reason)
+            self.maintenance.end()
+            log.info("maintenance_ended", reason=reason)
         else:
             self.maintenance.begin(reason=reason, for_s=for_s)
 
@@ -249,15 +254,16 @@ class PaperExchange:
         self._recent.append(price)
         self.engine.advance(price, quotes)
         self.candles.observe(price, now_ms=now_ms, index_price=self.index_price)
-        self._publish_prices(price, quotes, now_ms=now_ms)
+        self._publish_prices()
 
     # Frames
 
     def ticker_frame(self, now_ms: int) -> dict[str, Any]:
+        prices = self.told_prices
         return {
             "time": now_ms,
-            "lastPrice": price_number(self.engine.last_price),
-            "index": price_number(self.index_price),
+            "lastPrice": price_number(prices.last_price),
+            "index": price_number(prices.index_price),
             "funding": self.funding_frame()["current"],
         }
 
@@ -272,14 +278,29 @@ class PaperExchange:
         """Return when the next settlement is due, to the second: the market's clock ticks in steps."""
         return (epoch_ms(self.player.funding_at(now)) + 500) // 1000 * 1000
 
+    @property
+    def told_prices(self) -> Prices:
+        """Return the prices that clients are told: the present ones, unless a fault holds old ones."""
+        return self.stale_prices.prices or Prices(
+            last_price=self.engine.last_price, index_price=self.index_price, ladder=self.engine.ladder
+        )
+
+    def hold_prices(self, *, for_s: float | None) -> Prices:
+        """Return the present prices, which clients are told from now on while the engine moves on."""
+        bars = {interval: next(self.candles.newest_first(interval), None) for interval in RANGES}
+        held = self.stale_prices.prices or replace(self.told_prices, bars=bars)
+        self.stale_prices.hold(held, for_s=for_s)
+        return held
+
     def frame_of(self, topic: str) -> dict[str, Any] | None:
         """Return the present frame of a public price topic, None where the topic has none."""
-        now_ms = epoch_ms(self.clock.now())
+        now_ms = epoch_ms(self.wrong_clock.told_time())
+        prices = self.told_prices
         frames: dict[str, Callable[[], dict[str, Any] | None]] = {
             topics.TICKER: lambda: self.ticker_frame(now_ms),
-            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": price_number(self.engine.last_price)},
-            topics.INDEX: lambda: {"time": now_ms, "index": price_number(self.index_price)},
-            topics.BUCKETS: lambda: _buckets_frame(self.engine.ladder, now_ms),
+            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": price_number(prices.last_price)},
+            topics.INDEX: lambda: {"time": now_ms, "index": price_number(prices.index_price)},
+            topics.BUCKETS: lambda: _buckets_frame(prices.ladder, now_ms),
             topics.FUNDING: self.funding_frame,
             **{topic: self._candle_frame(interval) for interval, topic in topics.OHLC.items()},
         }
@@ -288,20 +309,22 @@ class PaperExchange:
 
     def _candle_frame(self, interval: str) -> Callable[[], dict[str, Any] | None]:
         def build() -> dict[str, Any] | None:
-            bar = next(self.candles.newest_first(interval), None)
+            held = self.stale_prices.prices
+            bar = next(self.candles.newest_first(interval), None) if held is None else held.bars[interval]
             return None if bar is None else wire_market.stream_candle(bar)
 
         return build
 
-    def _publish_prices(self, price: Price, quotes: tuple[PriceLevel, ...], *, now_ms: int) -> None:
-        hub = self.hub
-        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": price_number(price)})
+    def _publish_prices(self) -> None:
+        hub, prices = self.hub, self.told_prices
+        now_ms = epoch_ms(self.wrong_clock.told_time())
+        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": price_number(prices.last_price)})
         if hub.has_listeners(topics.BUCKETS):
-            hub.publish_price(topics.BUCKETS, _buckets_frame(quotes, now_ms))
+            hub.publish_price(topics.BUCKETS, _buckets_frame(prices.ladder, now_ms))
         if hub.has_listeners(topics.TICKER):
             hub.publish_price(topics.TICKER, self.ticker_frame(now_ms))
         if hub.has_listeners(topics.INDEX):
-            hub.publish_price(topics.INDEX, {"time": now_ms, "index": price_number(self.index_price)})
+            hub.publish_price(topics.INDEX, {"time": now_ms, "index": price_number(prices.index_price)})
         for interval, topic in topics.OHLC.items():
             if hub.has_listeners(topic) and (frame := self._candle_frame(interval)()) is not None:
                 hub.publish_price(topic, frame)

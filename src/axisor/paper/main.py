@@ -8,7 +8,6 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from axisor.domain.errors import ConfigurationError
 from axisor.infra.clock import SystemClock
 from axisor.paper.clock import Clock
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
@@ -17,6 +16,7 @@ from axisor.paper.rendezvous import leave_token
 from axisor.paper.server import rest
 from axisor.paper.server.app import STREAM_PATH, Server, build_server
 from axisor.paper.server.control.endpoint import MOUNT as CONTROL_MOUNT
+from axisor.paper.server.listener import Listener
 from axisor.paper.store import Store
 
 __all__ = ["PaperAddresses", "PaperConfig", "RateLimits", "serve"]
@@ -50,14 +50,21 @@ async def serve(
         server.app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=75.0
     )
     await runner.setup()
+    listener: Listener | None = None
     try:
-        port = await _listen(runner, config)
+        assert runner.server is not None
+        listener = Listener(exchange, runner.server, spared_path=CONTROL_MOUNT)
+        port = await listener.start(config.host, config.port)
+        await server.strikes.begin(listener)
         token_file = leave_token(port, token)
         try:
             await _run(exchange, stop=stop, ready=lambda: ready(_addresses(config, port=port, token=token)))
         finally:
             token_file.unlink(missing_ok=True)
     finally:
+        await server.strikes.close()
+        if listener is not None:
+            listener.close()
         await _shut_down(runner, server)
         async with asyncio.timeout(_LAST_SAVE_DEADLINE_S):
             await exchange.commit()
@@ -76,17 +83,6 @@ async def _run(exchange: PaperExchange, *, stop: asyncio.Event, ready: Callable[
         await stop.wait()
         for loop in loops:
             loop.cancel()
-
-
-async def _listen(runner: web.AppRunner, config: PaperConfig) -> int:
-    site = web.TCPSite(runner, config.host, config.port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
-    port: int = runner.addresses[0][1]
-    log.info("paper_exchange_listening", host=config.host, port=port)
-    return port
 
 
 async def _shut_down(runner: web.AppRunner, server: Server) -> None:

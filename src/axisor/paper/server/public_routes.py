@@ -19,19 +19,19 @@ def _ping(_: Call) -> str:
 
 
 def _time(call: Call) -> dict[str, Any]:
-    return {"time": iso(epoch_ms(call.exchange.clock.now()))}
+    return {"time": iso(epoch_ms(call.exchange.wrong_clock.told_time()))}
 
 
 def _ticker(call: Call) -> dict[str, Any]:
     exchange = call.exchange
-    now = exchange.clock.now()
+    now, prices = exchange.clock.now(), exchange.told_prices
     return {
-        "time": iso(epoch_ms(now)),
-        "index": price_number(exchange.index_price),
-        "lastPrice": price_number(exchange.engine.last_price),
+        "time": iso(epoch_ms(exchange.wrong_clock.told_time())),
+        "index": price_number(prices.index_price),
+        "lastPrice": price_number(prices.last_price),
         "fundingRate": float(exchange.player.funding_rate()),
         "fundingTime": iso(exchange.funding_at_ms(now)),
-        "prices": [wire_market.level(level) for level in exchange.engine.ladder],
+        "prices": [wire_market.level(level) for level in prices.ladder],
         "priceChange24h": exchange.price_change_24h(now),
         "exchangesWeights": wire_market.EXCHANGE_WEIGHTS,
     }
