@@ -146,9 +146,7 @@ async def test_the_steps_of_the_two_tests_of_the_retired_api_hold_with_todays_wo
 
             await server.call("POST", "/futures/cross/deposit", keys, body={"amount": 100_000})
             order = await cross.new_order(
-                FuturesCrossOrderLimit(
-                    type="limit", side="buy", price=100_000, quantity=1, client_id="test-order-123"
-                )
+                FuturesCrossOrderLimit(type="limit", side="buy", price=100_000, quantity=1, client_id="test-order-123")
             )
             assert (order.side, order.type, order.price, order.quantity) == ("buy", "limit", 100_000, 1)
             assert (order.open, order.filled, order.canceled) == (True, False, False)
@@ -179,7 +177,9 @@ async def run_and_log(
 def run_suite(name: str, *options: str, folder: Path, addresses: PaperAddresses, keys: Keys | None) -> Report:
     """Run a file of the suite with pytest in a process of its own and return what it came to."""
     settings, junit = folder / "pytest.ini", folder / "junit.xml"
-    settings.write_text("[pytest]\nasyncio_mode = auto\njunit_family = xunit2\n")
+    settings.write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\njunit_family = xunit2\n"
+    )
     signet = {} if keys is None else {"KEY": keys.key, "SECRET": keys.secret, "PASSPHRASE": keys.passphrase}
     environment = user_environment(
         folder,
@@ -213,7 +213,9 @@ def read_report(junit: Path, output: str) -> Report:
         name = f"{case.attrib['classname'].rpartition('.')[2]}::{case.attrib['name']}"
         if (skip := case.find("skipped")) is not None:
             skipped[name] = skip.attrib["message"]
-        elif (failure := next((case.find(tag) for tag in ("failure", "error") if case.find(tag) is not None), None)) is not None:
+        elif (
+            failure := next((case.find(tag) for tag in ("failure", "error") if case.find(tag) is not None), None)
+        ) is not None:
             failed[name] = failure.attrib["message"]
         else:
             passed.add(name)
@@ -232,8 +234,6 @@ def assert_as_a_faithful_server_does(report: Report, log: list[dict[str, Any]]) 
         statuses[entry["method"], entry["path"].removeprefix("/v3")].add(entry["status"])
     assert statuses.keys() - ANSWERED == SIGNED_AND_ANSWERED
     unexpected = {
-        endpoint: sorted(seen)
-        for endpoint, seen in statuses.items()
-        if seen != RIGHTLY_REFUSED.get(endpoint, {200})
+        endpoint: sorted(seen) for endpoint, seen in statuses.items() if seen != RIGHTLY_REFUSED.get(endpoint, {200})
     }
     assert unexpected == {}, [entry for entry in log if entry["status"] != 200]
