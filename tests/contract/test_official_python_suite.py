@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from lnmarkets_sdk.rest.v3.http import client as official_client
@@ -209,7 +209,7 @@ def read_report(junit: Path, output: str) -> Report:
     passed: set[str] = set()
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
-    for case in ElementTree.parse(junit).iter("testcase"):
+    for case in ET.parse(junit).iter("testcase"):
         name = f"{case.attrib['classname'].rpartition('.')[2]}::{case.attrib['name']}"
         if (skip := case.find("skipped")) is not None:
             skipped[name] = skip.attrib["message"]
