@@ -59,3 +59,13 @@ async def give_cross_position(server: PaperServer, keys: Keys) -> None:
 async def give_synthetic_usd(server: PaperServer, keys: Keys) -> None:
     """Leave 300 dollars or so, bought for sats."""
     await done(server, keys, "POST", "/synthetic-usd/swap", inAsset="BTC", outAsset="USD", inAmount=500_000)
+
+
+async def a_foreign_invoice(server: PaperServer, *, amount_sats: int) -> str:
+    """Return an invoice of the paper node that is not the exchange's, which the exchange can pay."""
+    raise NotImplementedError
+
+
+async def an_address(server: PaperServer) -> str:
+    """Return an address of the exchange's network."""
+    raise NotImplementedError
