@@ -54,6 +54,12 @@ def with_members(**members: object) -> Given:
     return given
 
 
+async def prices(trader: Trader) -> Mapping[str, object]:
+    for usd in (START_USD + 100, START_USD):
+        await trader.server.set_price(usd)
+    return {}
+
+
 # Isolated trades
 
 
@@ -266,11 +272,11 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/time", None, shapes.TIME),
     Endpoint("GET", "/futures/ticker", None, shapes.TICKER),
     Endpoint("GET", "/futures/leaderboard", None, shapes.LEADERBOARD, closed_trades),
-    Endpoint("GET", "/futures/candles", None, page_of(shapes.CANDLE), with_members(range="1m")),
+    Endpoint("GET", "/futures/candles", None, page_of(shapes.CANDLE), prices),
     Endpoint("GET", "/futures/funding-settlements", None, page_of(shapes.FUNDING_SETTLEMENT), settlements),
     Endpoint("GET", "/synthetic-usd/best-price", None, shapes.BEST_PRICE),
-    Endpoint("GET", "/oracle/index", None, (shapes.ORACLE_INDEX,)),
-    Endpoint("GET", "/oracle/last-price", None, (shapes.ORACLE_LAST_PRICE,)),
+    Endpoint("GET", "/oracle/index", None, (shapes.ORACLE_INDEX,), prices),
+    Endpoint("GET", "/oracle/last-price", None, (shapes.ORACLE_LAST_PRICE,), prices),
     Endpoint("GET", "/account", "account:read", shapes.ACCOUNT),
     Endpoint("GET", "/account/address/bitcoin", f"{DEPOSITS}:read", shapes.ADDRESS, an_unused_address),
     Endpoint(
