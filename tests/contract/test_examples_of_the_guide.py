@@ -1,7 +1,6 @@
 """The examples of `docs/paper-exchange.md` do what the document says, run as they stand there."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -120,7 +119,10 @@ def test_the_typescript_stream_example_hears_the_price(guided: Guided) -> None:
 
 def test_the_commands_that_make_it_hard_are_obeyed(guided: Guided) -> None:
     assert CONTROL
-    answers = {command: json.loads(guided.run("sh", "-c", f"{' '.join(AXISOR)} {guided.filled_in(command)}")) for command in CONTROL}
+    answers = {
+        command: json.loads(guided.run("sh", "-c", f"{' '.join(AXISOR)} {guided.filled_in(command)}"))
+        for command in CONTROL
+    }
     price, funding, fault, requests, books = answers.values()
     assert price["last_price"] == 55_000
     assert funding["fundingRate"] == 0.0005

@@ -1,6 +1,7 @@
 """`axisor exchange`: the paper exchange alone, and accounts on a running one."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from axisor.cli.ports import choose_port
 from axisor.cli.roles import run_until_stopped, start_logging
 from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.infra import ready
@@ -49,7 +51,10 @@ def serve_exchange(options: ExchangeOptions, *, say: Callable[[str], None]) -> N
     """Run the paper exchange until SIGTERM or SIGINT, having said its addresses."""
     settings = load(os.environ)
     config = _config(options, settings)
-    start_logging(settings, role="exchange")
+    is_by_hand = settings.process.parent_fd is None
+    if options.port and is_by_hand:
+        choose_port(options.port)
+    start_logging(settings, role="exchange", level="warning" if is_by_hand else None)
     ready.attach(ready_fd=settings.process.ready_fd, parent_fd=settings.process.parent_fd)
 
     def announce(addresses: PaperAddresses) -> None:
@@ -67,8 +72,34 @@ def create_account(*, port: int, balance_sats: int, username: str | None) -> dic
     body: dict[str, object] = {"balance_sats": balance_sats}
     if username is not None:
         body["username"] = username
-    answer = asyncio.run(_post(f"http://127.0.0.1:{port}/control/accounts", body, token=find_token(port)))
+    answer = control(port=port, method="POST", path="/accounts", body=body)
     return {name: str(answer[name]) for name in ("key", "secret", "passphrase")}
+
+
+def control(*, port: int, method: str, path: str, body: object = None) -> Any:
+    """Return what the control interface of the exchange that runs on `port` answers.
+
+    Raises:
+        ConfigurationError: no exchange of this user runs there.
+        ExchangeRefused: it said no, or does not answer.
+    """
+    if not path.startswith("/"):
+        raise ConfigurationError(f"a path of the control interface begins with a slash, as /market does, not {path}")
+    url = f"http://127.0.0.1:{port}/control{path}"
+    return asyncio.run(_request(method.upper(), url, body, token=find_token(port)))
+
+
+def parse_body(text: str | None) -> object:
+    """Return the JSON object of a request; None: a request without one."""
+    if text is None:
+        return None
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"the request's body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ConfigurationError(f"the request's body is a JSON object such as '{{\"speed\": 5}}', not {text}")
+    return body
 
 
 def _config(options: ExchangeOptions, settings: Settings) -> PaperConfig:
@@ -100,16 +131,24 @@ def _date(text: str | None) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-async def _post(url: str, body: dict[str, object], *, token: str) -> dict[str, Any]:
+async def _request(method: str, url: str, body: object, *, token: str) -> Any:
     timeout = aiohttp.ClientTimeout(total=_REQUEST_DEADLINE_S)
     headers = {"Authorization": f"Bearer {token}"}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, json=body, headers=headers) as answer,
+            session.request(method, url, json=body, headers=headers) as answer,
         ):
             if answer.status >= 400:
-                raise ExchangeRefused(f"the exchange refused ({answer.status}): {await answer.text()}")
-            return dict(await answer.json())
+                raise ExchangeRefused(f"the exchange refused ({answer.status}): {_reason(await answer.text())}")
+            return await answer.json()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise ExchangeRefused(f"no exchange answers at {url}") from error
+
+
+def _reason(text: str) -> str:
+    """Return the message of a refusal, or the whole text where it is not in the exchange's form."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, TypeError, KeyError):
+        return text

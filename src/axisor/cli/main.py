@@ -227,6 +227,22 @@ def create_account(
         print(f"{name:<11}{value}")
 
 
+@_exchange_app.command(
+    "control", epilog="""Example: axisor exchange control --port 9000 POST /market/price '{"last_price": 60000}'"""
+)
+def control_exchange(
+    method: Annotated[str, typer.Argument(help="GET, POST, PUT or DELETE.")],
+    path: Annotated[str, typer.Argument(help="Such as /market/price, /faults, /requests or /books.")],
+    body: Annotated[str | None, typer.Argument(help="A JSON object, where the request has one.")] = None,
+    *,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the exchange runs.")],
+) -> None:
+    """Move the market, inject faults, open the books of a running paper exchange; prints its answer as JSON."""
+    from axisor.cli.exchange import control, parse_body
+
+    print(json.dumps(control(port=port, method=method, path=path, body=parse_body(body)), indent=2))
+
+
 _ROOT_HELP: Final = "Folder of the instances `demo` and `live`."
 
 
