@@ -129,7 +129,7 @@ async def a_funded_trade(trader: Trader) -> Mapping[str, object]:
 
 
 async def collateral(trader: Trader) -> Mapping[str, object]:
-    await trader.do("POST", "/futures/cross/deposit", amount=1_000_000)
+    await trader.do("POST", "/futures/cross/deposit", amount=5_000_000)
     return {}
 
 
