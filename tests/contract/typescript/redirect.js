@@ -1,7 +1,6 @@
 // Sends what the SDK sends to signet to the paper exchange instead. Imported before the SDK; the SDK is not changed.
 import http from 'node:http'
 import https from 'node:https'
-import { syncBuiltinESMExports } from 'node:module'
 import net from 'node:net'
 
 /** @param {{ rest_url: string, stream_url: string }} paper */
@@ -12,7 +11,7 @@ export function redirectTo(paper) {
     return send(new Request(moved(request.url, 'https://api.signet.lnmarkets.com/v3', paper.rest_url), request))
   }
   const stream = new URL(paper.stream_url)
-  // The package ws opens every wss:// address through this function.
+  // The package ws opens every wss:// address through this member.
   https.request = /** @type {any} */ (
     (/** @type {https.RequestOptions} */ options) => {
       if (options.host !== 'stream.signet.lnmarkets.com' || options.path !== stream.pathname) {
@@ -22,7 +21,6 @@ export function redirectTo(paper) {
       return http.request({ ...options, host, port, createConnection: () => net.connect(Number(port), host) })
     }
   )
-  syncBuiltinESMExports()
 }
 
 /**
