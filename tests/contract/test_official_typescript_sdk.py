@@ -16,7 +16,7 @@ BALANCE_SATS: Final = 50_000_000
 
 
 async def test_every_call_and_every_event_has_the_type_that_the_sdk_declares(tmp_path: Path) -> None:
-    with exchange_process(tmp_path, "--scenario", "manual") as addresses:
+    with exchange_process(tmp_path, "--scenario", "manual", "--private-rate", "0", "--public-rate", "0") as addresses:
         async with speaking_to(addresses) as server:
             keys = await server.create_account(username="walker", balance_sats=BALANCE_SATS)
             await server.create_account(username="friend")

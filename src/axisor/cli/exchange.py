@@ -18,7 +18,7 @@ from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.infra import ready
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import parse_fault_spec
-from axisor.paper.main import PaperAddresses, PaperConfig, serve
+from axisor.paper.main import PaperAddresses, PaperConfig, RateLimits, serve
 from axisor.paper.market.scenarios import MANUAL, scenario
 from axisor.paper.player import Speed
 from axisor.paper.rendezvous import find_token
@@ -44,6 +44,9 @@ class ExchangeOptions:
     liquidates_on: Literal["last", "quote"]
     data_dir: Path | None
     start_paused: bool
+    private_per_s: float
+    public_per_s: float
+    window_s: float
     faults: str | None
 
 
@@ -116,9 +119,20 @@ def _config(options: ExchangeOptions, settings: Settings) -> PaperConfig:
         liquidates_on=LiquidatesOn(options.liquidates_on),
         data_dir=options.data_dir,
         start_paused=options.start_paused,
+        limits=RateLimits(
+            private_per_s=options.private_per_s,
+            private_burst=_burst(options.private_per_s),
+            public_per_s=options.public_per_s,
+            public_burst=_burst(options.public_per_s),
+        ),
+        window_s=options.window_s,
         faults=parse_fault_spec(options.faults or ""),
         control_token=token.get_secret_value() if token is not None else None,
     )
+
+
+def _burst(rate_per_s: float) -> int:
+    return max(1, round(2 * rate_per_s))
 
 
 def _date(text: str | None) -> datetime | None:

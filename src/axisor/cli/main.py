@@ -173,6 +173,13 @@ def exchange(
         Literal["last", "quote"], typer.Option(help="The last price, or also the quote for the trade's size.")
     ] = "last",
     data_dir: Annotated[Path | None, typer.Option(help="Keep accounts and trades there; default: in memory.")] = None,
+    private_rate: Annotated[
+        float, typer.Option(min=0, help="Signed requests a second for each key, twice as many in a burst; 0: no limit.")
+    ] = 10.0,
+    public_rate: Annotated[
+        float, typer.Option(min=0, help="Public requests a second for each address, as above.")
+    ] = 5.0,
+    window: Annotated[float, typer.Option(min=1, help="Seconds a signature's time may be off.")] = 30.0,
     faults: Annotated[str | None, typer.Option(help="Faults to have, e.g. 'lose_answer_after_apply:nth=2'.")] = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", help="Stay calm until told to start.")] = False,
 ) -> None:
@@ -190,6 +197,9 @@ def exchange(
         liquidates_on=liquidates_on,
         data_dir=data_dir,
         start_paused=start_paused,
+        private_per_s=private_rate,
+        public_per_s=public_rate,
+        window_s=window,
         faults=faults,
     )
     serve_exchange(options, say=lambda text: print(text, flush=True))
