@@ -73,7 +73,12 @@ def _withdraw(call: Call) -> dict[str, Any]:
 
 def _transfers(call: Call) -> dict[str, Any]:
     rows = call.exchange.engine.history.newest_first(call.account.account_id, CROSS_TRANSFERS)
-    return page(rows, call.query, at_ms=lambda row: row.at_ms, wire=wire_cross.transfer)
+    return page(
+        rows,
+        call.query,
+        at_ms=lambda row: row.at_ms,
+        wire=lambda row: wire_cross.transfer(row, account_id=call.account.account_id),
+    )
 
 
 def _funding_fees(call: Call) -> dict[str, Any]:
