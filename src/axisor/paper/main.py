@@ -3,6 +3,8 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -13,6 +15,7 @@ from axisor.infra.clock import SystemClock
 from axisor.paper.clock import Clock
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
 from axisor.paper.exchange import PaperExchange
+from axisor.paper.old_files import import_files
 from axisor.paper.rendezvous import leave_token
 from axisor.paper.server import rest
 from axisor.paper.server.app import STREAM_PATH, Server, build_server
@@ -42,8 +45,12 @@ async def serve(
         ConfigurationError: the market, the data folder or the port cannot be used.
     """
     clock = clock or SystemClock()
-    store = Store(config.data_dir) if config.data_dir is not None else None
-    exchange = PaperExchange(config, clock=clock, store=store)
+    with closing(_open_store(config.data_dir)) as store:
+        await _serve(PaperExchange(config, clock=clock, store=store), ready=ready, stop=stop)
+
+
+async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], None], stop: asyncio.Event) -> None:
+    config = exchange.config
     token = config.control_token or secrets.token_urlsafe(32)
     server = build_server(exchange, control_token=token)
     runner = web.AppRunner(
@@ -62,7 +69,16 @@ async def serve(
         async with asyncio.timeout(_LAST_SAVE_DEADLINE_S):
             await exchange.commit()
             await exchange.save_market()
+            await exchange.close()
     log.info("paper_exchange_stopped")
+
+
+def _open_store(folder: Path | None) -> Store:
+    if folder is None:
+        return Store.temporary()
+    store = Store(folder)
+    import_files(folder, store)
+    return store
 
 
 async def _run(exchange: PaperExchange, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -4,21 +4,25 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.factories.paper_disk import on_disk
 from tests.factories.paper_server import PaperServer, a_paper_server
 from tests.fixtures.processes import child_environment, free_port
 
 from axisor.domain.errors import ConfigurationError
 from axisor.paper.config import PaperAddresses, PaperConfig
+from axisor.paper.history import POSTINGS
 from axisor.paper.main import serve
 from axisor.paper.rendezvous import find_token
+from axisor.paper.store import FILE_NAME
 
 ADD = "/futures/isolated/trade/add-margin"
 RUNNING = "/futures/isolated/trades/running"
@@ -121,20 +125,26 @@ async def test_candles_settlements_and_keys_are_kept(tmp_path: Path) -> None:
         assert candles["data"][0]["time"] in [candle["time"] for candle in kept["data"]]
         _, [running] = await server.call("GET", RUNNING, keys)
         assert (running["id"], running["stoploss"], running["sumFundingFees"]) == (trade["id"], 61_000, 1_000)
-    assert (tmp_path / "accounts").stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o077 == 0
 
 
 async def test_an_effect_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> None:
     async with a_paper_server(data_dir=tmp_path) as server:
         keys = await server.create_account()
         trade = await server.open_long(keys)
-        store = tmp_path / "accounts"
-        store.rename(tmp_path / "gone")
-        status, _ = await server.call("POST", ADD, keys, body={"id": trade["id"], "amount": 5})
-        assert status == 500
-        (tmp_path / "gone").rename(store)
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the file is taken: writing fails
+            status, _ = await server.call("POST", ADD, keys, body={"id": trade["id"], "amount": 5})
+            assert status == 500
+            with on_disk(tmp_path) as (_, [stored]):
+                assert stored.live[trade["id"]].margin_sats == trade["margin"]
         status, _ = await server.call("POST", ADD, keys, body={"id": trade["id"], "amount": 6})
         assert status == 200
+        with on_disk(tmp_path) as (history, [stored]):
+            assert stored.live[trade["id"]].margin_sats == trade["margin"] + 5 + 6
+            kinds = [posting.kind for posting in history.oldest_first(stored.account_id, POSTINGS)]
+            assert kinds == ["deposit", "place", "fill", "add_margin", "add_margin"]
 
 
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class IsolatedDesk:
         settled = 0
         for trade in list(self._running.values()):
             account = self._core.accounts[trade.account_id]
-            if self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)) is not None:
+            if terms.is_repeated and self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)):
                 continue
             fee_sats = funding_fee_sats(
                 side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=terms.fixing_price, rate=terms.rate
