@@ -23,7 +23,7 @@ CREATE UNIQUE INDEX history_item ON history (owner, item_id);
 CREATE INDEX history_time ON history (owner, at_ms);
 """
 _CHUNK: Final = 200
-_PUT_OWNER: Final = "INSERT INTO owners VALUES (?, ?, ?)"
+_PUT_OWNER: Final = "INSERT OR REPLACE INTO owners VALUES (?, ?, ?)"
 _PUT_ROW: Final = """
 INSERT INTO history (seq, owner, at_ms, item_id, row) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET row = excluded.row

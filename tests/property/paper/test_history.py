@@ -107,18 +107,9 @@ def test_a_long_shelf_is_read_in_order_and_only_as_far_as_it_is_asked_for() -> N
         store._reads.set_trace_callback(asked.append)
         older = store.history.newest_first("ann", FUNDING_FEES, before_ms=100)
         assert next(older).fee_sats == 299
-        assert sum("ORDER BY" in statement for statement in asked) == 1
-
-
-def test_a_time_is_found_by_an_index() -> None:
-    with closing(Store.temporary()) as store:
-        plan = store._reads.execute(
-            "EXPLAIN QUERY PLAN SELECT row FROM history WHERE owner = 1 AND (at_ms, seq) < (5, 0) "
-            "ORDER BY at_ms DESC, seq DESC LIMIT 9"
-        ).fetchall()
-        assert [step[-1] for step in plan] == [
-            "SEARCH history USING INDEX history_time (owner=? AND (at_ms,rowid)<(?,?))"
-        ]
+        [statement] = [statement for statement in asked if "ORDER BY" in statement]
+        [plan] = store._reads.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+        assert plan[-1] == "SEARCH history USING INDEX history_time (owner=? AND at_ms<?)", "nothing is sorted"
 
 
 def test_a_temporary_store_leaves_nothing_behind() -> None:
