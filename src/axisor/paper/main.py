@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -45,7 +44,10 @@ async def serve(
         ConfigurationError: the market, the data folder or the port cannot be used.
     """
     clock = clock or SystemClock()
-    with closing(_open_store(config.data_dir)) as store:
+    folder = config.data_dir
+    with closing(Store.temporary() if folder is None else Store(folder)) as store:
+        if folder is not None:
+            import_files(folder, store)
         await _serve(PaperExchange(config, clock=clock, store=store), ready=ready, stop=stop)
 
 
@@ -71,14 +73,6 @@ async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], N
             await exchange.save_market()
             await exchange.close()
     log.info("paper_exchange_stopped")
-
-
-def _open_store(folder: Path | None) -> Store:
-    if folder is None:
-        return Store.temporary()
-    store = Store(folder)
-    import_files(folder, store)
-    return store
 
 
 async def _run(exchange: PaperExchange, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, Self
@@ -70,17 +70,21 @@ class Store:
         self._folder = folder
         self._is_temporary = is_temporary
         path = folder / FILE_NAME
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._writes = _connect(path, is_durable=not is_temporary)
-            _make_tables(self._writes)
-            self._reads = _connect(path, is_durable=True)
-        except OSError as error:
-            raise ConfigurationError(f"--data-dir {folder}: {error.strerror}") from error
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"--data-dir {folder}: {FILE_NAME}: {error}") from error
-        self.history = SqliteHistory(self._reads)
+        with ExitStack() as unusable:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._writes = unusable.enter_context(closing(_connect(path)))
+                self._reads = unusable.enter_context(closing(_connect(path)))
+                self._writes.execute("PRAGMA journal_mode = WAL")
+                self._writes.execute(f"PRAGMA synchronous = {'OFF' if is_temporary else 'FULL'}")
+                _make_tables(self._writes)
+                self.history = SqliteHistory(self._reads)
+            except OSError as error:
+                raise ConfigurationError(f"--data-dir {folder}: {error.strerror}") from error
+            except sqlite3.Error as error:
+                raise ConfigurationError(f"--data-dir {folder}: {FILE_NAME}: {error}") from error
+            unusable.pop_all()
 
     @classmethod
     def temporary(cls) -> Self:
@@ -177,11 +181,8 @@ def load_account(raw: bytes, history: MemoryHistory) -> Account:
     return file.account
 
 
-def _connect(path: Path, *, is_durable: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
-    return connection
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 
 
 @contextmanager
