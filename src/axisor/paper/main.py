@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from axisor.infra.clock import SystemClock
 from axisor.paper.clock import Clock
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
 from axisor.paper.exchange import PaperExchange
+from axisor.paper.old_files import import_files
 from axisor.paper.rendezvous import leave_token
 from axisor.paper.server import rest
 from axisor.paper.server.app import STREAM_PATH, Server, build_server
@@ -42,8 +44,15 @@ async def serve(
         ConfigurationError: the market, the data folder or the port cannot be used.
     """
     clock = clock or SystemClock()
-    store = Store(config.data_dir) if config.data_dir is not None else None
-    exchange = PaperExchange(config, clock=clock, store=store)
+    folder = config.data_dir
+    with closing(Store.temporary() if folder is None else Store(folder)) as store:
+        if folder is not None:
+            import_files(folder, store)
+        await _serve(PaperExchange(config, clock=clock, store=store), ready=ready, stop=stop)
+
+
+async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], None], stop: asyncio.Event) -> None:
+    config = exchange.config
     token = config.control_token or secrets.token_urlsafe(32)
     server = build_server(exchange, control_token=token)
     runner = web.AppRunner(
@@ -69,6 +78,7 @@ async def serve(
         async with asyncio.timeout(_LAST_SAVE_DEADLINE_S):
             await exchange.commit()
             await exchange.save_market()
+            await exchange.close()
     log.info("paper_exchange_stopped")
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from axisor.paper.candles import RANGES, Bar
 from axisor.paper.clock import epoch_ms, iso
-from axisor.paper.server.pages import page
+from axisor.paper.history import EXCHANGE, SETTLEMENTS
+from axisor.paper.server.pages import page, shelf_page
 from axisor.paper.server.routes import Call, Route, RouteTable
 from axisor.paper.wire import market as wire_market
 from axisor.paper.wire.leaderboard import leaderboard
@@ -48,8 +49,12 @@ def _candles(call: Call) -> dict[str, Any]:
 
 
 def _funding_settlements(call: Call) -> dict[str, Any]:
-    return page(
-        reversed(call.exchange.settlements), call.query, at_ms=lambda record: record.at_ms, wire=wire_market.settlement
+    return shelf_page(
+        call,
+        SETTLEMENTS,
+        account_id=EXCHANGE,
+        at_ms=lambda record: record.at_ms,
+        wire=wire_market.settlement,
     )
 
 
