@@ -127,7 +127,7 @@ async def test_a_storm_closes_every_socket_of_an_account_again_and_again(server:
     other = await server.create_account()
     async with listening(server, other) as spared:
         async with listening(server, keys) as first:
-            await inject(server, "disconnect_storm", period_s=0.1, seconds=0.5, status=4_001, account=keys.account_id)
+            await inject(server, "disconnect_storm", period_s=0.25, seconds=0.8, status=4_001, account=keys.account_id)
             async with asyncio.timeout(3):
                 await first.opened.wait_closed()
             assert first.opened.close_code == 4_001
@@ -139,7 +139,7 @@ async def test_a_storm_closes_every_socket_of_an_account_again_and_again(server:
         async def is_over() -> bool:
             async with listening(server, keys) as third:
                 try:
-                    async with asyncio.timeout(0.25):
+                    async with asyncio.timeout(0.4):
                         await third.opened.wait_closed()
                 except TimeoutError:
                     return True
@@ -216,7 +216,7 @@ async def test_a_wrong_clock_shows_in_the_stream(server: PaperServer, keys: Keys
 
 
 async def test_sockets_are_closed_at_the_moments_of_the_command_line() -> None:
-    faults = parse_fault_spec("close_stream:after_s=0.1,period_s=0.1,count=2,status=4002")
+    faults = parse_fault_spec("close_stream:after_s=0.1,period_s=0.3,count=2,status=4002")
     async with a_paper_server(faults=faults) as server:
         keys = await server.create_account()
         for _ in range(2):
@@ -225,6 +225,6 @@ async def test_sockets_are_closed_at_the_moments_of_the_command_line() -> None:
                 assert listener.opened.close_code == 4_002
         async with listening(server, keys) as listener:
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.25):
+                async with asyncio.timeout(0.45):
                     await listener.opened.wait_closed()
         assert len(await injected(server)) == 2
