@@ -78,8 +78,13 @@ class LightningFaultBook:
         return list(self._faults)
 
     @property
-    def deeds(self) -> list[LightningDeed]:
-        return list(self._deeds)
+    def count(self) -> int:
+        """How often a fault has met a payment, ever."""
+        return self._seq
+
+    def deeds_after(self, seq: int = 0) -> list[LightningDeed]:
+        """Return what faults did after this sequence number, of the last 10,000 deeds."""
+        return [each for each in self._deeds if each.seq > seq]
 
     def add(self, fault: LightningFault) -> None:
         """Put a fault in force.

@@ -40,8 +40,6 @@ class LightningNetwork:
         self.exchange = exchange
         self.user = user
         self.faults = faults
-        self.forwarders_msat = 0
-        """Routing fees earned by the nodes between."""
         self._fee = fee
         self._clock = clock
         self._by_key = {node.public_key: node for node in (exchange, user)}
@@ -50,12 +48,21 @@ class LightningNetwork:
     def nodes(self) -> tuple[Node, Node]:
         return self.exchange, self.user
 
-    def advance(self) -> list[NodeEvent]:
-        """Move everything that can move now; return what has happened since the last call."""
+    def ordered(self) -> dict[str, int]:
+        """Return, by node, the index of the newest payment that was ordered."""
+        return {node.public_key: node.counters.ordered for node in self.nodes}
+
+    def advance(self, *, routed_until: dict[str, int] | None = None) -> list[NodeEvent]:
+        """Move everything that can move now; return what has happened since the last call.
+
+        Args:
+            routed_until: An earlier answer of `ordered`: payments ordered since then wait for the next call.
+        """
+        routed_until = self.ordered() if routed_until is None else routed_until
         now_ms = epoch_ms(self._clock.now())
         for payer, node in ((Payer.EXCHANGE, self.exchange), (Payer.USER, self.user)):
             for payment in node.in_flight():
-                if not payment.is_locked:
+                if not payment.is_locked and payment.payment_index <= routed_until[node.public_key]:
                     self._route(payer, node, payment, now_ms)
                 if payment.is_locked and not payment.is_held and (payment.due_at_ms or 0) <= now_ms:
                     self._arrive(node, payment)
@@ -104,6 +111,13 @@ class LightningNetwork:
             if payment.is_locked
         )
 
+    @property
+    def discrepancy_msat(self) -> int:
+        """Return by how much the nodes' sats differ from what was put in, less the fees: 0, or something is wrong."""
+        counters = [node.counters for node in self.nodes]
+        held = sum(each.balance_msat + each.fees_paid_msat for each in counters)
+        return held + self.in_flight_msat - sum(each.funded_msat for each in counters)
+
     def _route(self, payer: Payer, node: Node, payment: PaymentRecord, now_ms: int) -> None:
         met = self.faults.meet(payer=payer, payment_hash=payment.payment_hash, at_ms=now_ms)
         payment.is_notified_twice = LightningFaultKind.NOTIFY_TWICE in met
@@ -133,5 +147,4 @@ class LightningNetwork:
     def _arrive(self, node: Node, payment: PaymentRecord) -> None:
         payee = self._by_key[payment.payee]
         preimage = payee.settle(payment.payment_hash, is_notified_twice=payment.is_notified_twice)
-        self.forwarders_msat += payment.fee_msat
         node.succeed(payment, preimage=preimage)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from msgspec.structs import replace
+
 from axisor.domain.errors import AmountOutOfRange, DomainError
 from axisor.infra.lightning.bolt11 import MSATS_PER_SAT, InvalidInvoice, Invoice, decode_invoice, encode_invoice
 from axisor.infra.lightning.networks import BitcoinNetwork
@@ -98,7 +100,9 @@ class Node:
         self.network = network
         self.public_key = key.public_key().hex()
         self.counters = NodeCounters(
-            balance_msat=balance_sats * MSATS_PER_SAT, inbound_msat=inbound_sats * MSATS_PER_SAT
+            balance_msat=balance_sats * MSATS_PER_SAT,
+            inbound_msat=inbound_sats * MSATS_PER_SAT,
+            funded_msat=balance_sats * MSATS_PER_SAT,
         )
         self.invoices: dict[str, InvoiceRecord] = {}
         self.payments: dict[str, PaymentRecord] = {}
@@ -165,7 +169,7 @@ class Node:
         )
         self.invoices[invoice.payment_hash] = invoice
         self._open[invoice.payment_hash] = None
-        self._happened(InvoiceChanged(node=self, invoice=invoice))
+        self._tell_invoice(invoice)
         return invoice
 
     def why_not_accept(self, payment: PaymentRecord) -> FailureReason | None:
@@ -187,7 +191,7 @@ class Node:
         invoice = self.invoices[payment.payment_hash]
         invoice.state, invoice.paid_msat = InvoiceState.ACCEPTED, payment.amount_msat
         self.counters.inbound_msat -= payment.amount_msat
-        self._happened(InvoiceChanged(node=self, invoice=invoice))
+        self._tell_invoice(invoice)
 
     def settle(self, payment_hash: str, *, is_notified_twice: bool) -> str:
         """Return the preimage of an accepted invoice, for which its sats are now this node's."""
@@ -198,9 +202,9 @@ class Node:
         invoice.state, invoice.settle_index = InvoiceState.SETTLED, self.counters.settled
         invoice.settled_at_ms = epoch_ms(self._clock.now())
         self._open.pop(payment_hash, None)
-        self._happened(InvoiceChanged(node=self, invoice=invoice))
+        self._tell_invoice(invoice)
         if is_notified_twice:
-            self._happened(InvoiceChanged(node=self, invoice=invoice, is_repeated=True))
+            self._tell_invoice(invoice, is_repeated=True)
         return invoice.preimage
 
     def give_back(self, payment_hash: str) -> None:
@@ -209,7 +213,7 @@ class Node:
         assert invoice.state is InvoiceState.ACCEPTED
         self.counters.inbound_msat += invoice.paid_msat
         invoice.state, invoice.paid_msat = InvoiceState.OPEN, 0
-        self._happened(InvoiceChanged(node=self, invoice=invoice))
+        self._tell_invoice(invoice)
 
     def cancel(self, payment_hash: str) -> InvoiceRecord | None:
         """Return an invoice that is canceled now or was before; None: never made.
@@ -243,7 +247,7 @@ class Node:
     def _close(self, invoice: InvoiceRecord) -> None:
         invoice.state = InvoiceState.CANCELED
         self._open.pop(invoice.payment_hash, None)
-        self._happened(InvoiceChanged(node=self, invoice=invoice))
+        self._tell_invoice(invoice)
 
     # Payments
 
@@ -292,7 +296,7 @@ class Node:
         # A failed one is replaced: the newest goes to the end, where lists expect it.
         self.payments.pop(payment_hash, None)
         self.payments[payment_hash] = self._flying[payment_hash] = payment
-        self._happened(PaymentChanged(node=self, payment=payment))
+        self._tell_payment(payment)
         return payment
 
     def lock(self, payment: PaymentRecord, *, fee_msat: int) -> None:
@@ -304,6 +308,7 @@ class Node:
     def succeed(self, payment: PaymentRecord, *, preimage: str) -> None:
         """End a locked payment that has arrived."""
         self.counters.inbound_msat += payment.amount_msat + payment.fee_msat
+        self.counters.fees_paid_msat += payment.fee_msat
         payment.state, payment.preimage = PaymentState.SUCCEEDED, preimage
         self._end(payment)
 
@@ -315,6 +320,17 @@ class Node:
         payment.state, payment.failure = PaymentState.FAILED, reason
         self._end(payment)
 
+    def accepted(self) -> list[InvoiceRecord]:
+        """Return the invoices that are paid and neither settled nor given back."""
+        return [each for key in self._open if (each := self.invoices[key]).state is InvoiceState.ACCEPTED]
+
+    def fund(self, amount_sats: int) -> None:
+        """Put sats into the balance from outside the network, as an opened channel does."""
+        if amount_sats <= 0:
+            raise AmountOutOfRange(f"the amount must be positive, not {amount_sats} sat", amount_sats=amount_sats)
+        self.counters.balance_msat += amount_sats * MSATS_PER_SAT
+        self.counters.funded_msat += amount_sats * MSATS_PER_SAT
+
     def in_flight(self) -> list[PaymentRecord]:
         """Return the payments that have not ended, the oldest first."""
         return list(self._flying.values())
@@ -322,9 +338,9 @@ class Node:
     def _end(self, payment: PaymentRecord) -> None:
         payment.ended_at_ms = epoch_ms(self._clock.now())
         self._flying.pop(payment.payment_hash, None)
-        self._happened(PaymentChanged(node=self, payment=payment))
+        self._tell_payment(payment)
         if payment.is_notified_twice:
-            self._happened(PaymentChanged(node=self, payment=payment, is_repeated=True))
+            self._tell_payment(payment, is_repeated=True)
 
     # State
 
@@ -376,9 +392,15 @@ class Node:
     def _records(self, kind: RecordKind) -> dict[str, InvoiceRecord] | dict[str, PaymentRecord]:
         return self.invoices if kind is RecordKind.INVOICE else self.payments
 
-    def _happened(self, event: NodeEvent) -> None:
-        self.touch(event.invoice if isinstance(event, InvoiceChanged) else event.payment)
-        self._events.append(event)
+    # An event carries the record as it was then: by the time it is told, the record may have gone on.
+
+    def _tell_invoice(self, invoice: InvoiceRecord, *, is_repeated: bool = False) -> None:
+        self.touch(invoice)
+        self._events.append(InvoiceChanged(node=self, invoice=replace(invoice), is_repeated=is_repeated))
+
+    def _tell_payment(self, payment: PaymentRecord, *, is_repeated: bool = False) -> None:
+        self.touch(payment)
+        self._events.append(PaymentChanged(node=self, payment=replace(payment), is_repeated=is_repeated))
 
 
 def _is_ended(record: InvoiceRecord | PaymentRecord) -> bool:

@@ -73,6 +73,10 @@ class NodeCounters(msgspec.Struct, kw_only=True):
     """What it can send: its side of its channels, without what is in flight."""
     inbound_msat: int
     """What it can receive: the other side."""
+    funded_msat: int
+    """What came into the balance from outside the network."""
+    fees_paid_msat: int = 0
+    """What those between have earned by this node's payments."""
     added: int = 0
     settled: int = 0
     ordered: int = 0

@@ -50,6 +50,7 @@ class LightningService:
         self._wanted = asyncio.Event()
         self._wallet: WalletListener | None = None
         self._is_wallet_behind = False
+        self._saved_counters: dict[str, bytes] = {}
         self._listeners: list[Callable[[NodeEvent], None]] = []
         if store is not None:
             for name, node in self._named():
@@ -90,8 +91,10 @@ class LightningService:
             OSError: the disk has not taken it; nothing was told.
         """
         async with self._lock:
+            # What an account orders while the others are being written is routed in the next round.
+            ordered = self.network.ordered()
             await self._commit_accounts()
-            events = self.network.advance()
+            events = self.network.advance(routed_until=ordered)
             try:
                 await self._save()
             except OSError:
@@ -126,29 +129,24 @@ class LightningService:
                 node.saved(list(node.changes()))
             return
         # Encoded before the thread starts: requests go on changing the nodes meanwhile.
-        changes: dict[str, tuple[bytes, NodeChanges]] = {
-            name: (
-                msgspec.json.encode(node.counters),
-                {
-                    key: None if record is None else msgspec.json.encode(record)
-                    for key, record in node.changes().items()
-                },
-            )
+        counters = {name: msgspec.json.encode(node.counters) for name, node in self._named()}
+        records: dict[str, NodeChanges] = {
+            name: {
+                key: None if record is None else msgspec.json.encode(record) for key, record in node.changes().items()
+            }
             for name, node in self._named()
-            if node.changes()
         }
-        if not changes:
+        if counters == self._saved_counters and not any(records.values()):
             return
-        taken = {name: list(records) for name, (_, records) in changes.items()}
-        nodes = dict(self._named())
-        for name, keys in taken.items():
-            nodes[name].saved(keys)
+        for name, node in self._named():
+            node.saved(records[name])
         try:
-            await asyncio.to_thread(self._store.save, changes)
+            await asyncio.to_thread(self._store.save, {name: (counters[name], records[name]) for name in counters})
         except OSError:
-            for name, keys in taken.items():
-                nodes[name].unsaved(keys)
+            for name, node in self._named():
+                node.unsaved(records[name])
             raise
+        self._saved_counters = counters
 
     def _tell(self, events: list[NodeEvent]) -> None:
         if self._wallet is not None:
