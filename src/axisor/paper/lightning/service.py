@@ -94,6 +94,7 @@ class LightningService:
             # What an account orders while the others are being written is routed in the next round.
             ordered = self.network.ordered()
             await self._commit_accounts()
+            self._catch_up()
             events = self.network.advance(routed_until=ordered)
             try:
                 await self._save()
@@ -104,12 +105,10 @@ class LightningService:
             self._tell(events)
         await self._commit_accounts()
 
-    async def close(self) -> None:
-        """Save what is left and close the file."""
-        if self._store is not None:
-            async with self._lock:
-                await self._save()
-            self._store.close()
+    async def save(self) -> None:
+        """Return once the nodes are on disk as they are now."""
+        async with self._lock:
+            await self._save()
 
     async def _wait(self) -> None:
         due_ms = self.network.next_due_ms
@@ -149,23 +148,25 @@ class LightningService:
         self._saved_counters = counters
 
     def _tell(self, events: list[NodeEvent]) -> None:
-        if self._wallet is not None:
-            if self._is_wallet_behind:
-                self._catch_up(self._wallet)
-            for event in events:
-                if event.node is self.network.exchange:
-                    _tell_wallet(self._wallet, event)
         for event in events:
+            if self._wallet is not None and event.node is self.network.exchange:
+                _tell_wallet(self._wallet, event)
             for listener in list(self._listeners):
                 listener(event)
 
-    def _catch_up(self, wallet: WalletListener) -> None:
+    def _catch_up(self) -> None:
+        """Tell a wallet that has just come what is on disk; what is not yet will be told as it happens."""
+        if self._wallet is None or not self._is_wallet_behind:
+            return
         self._is_wallet_behind = False
-        for invoice in list(self.network.exchange.invoices.values()):
-            if invoice.state is InvoiceState.SETTLED:
-                wallet.on_settled(deposit_of(invoice))
-        for payment in list(self.network.exchange.payments.values()):
-            wallet.on_payment(outcome_of(payment))
+        node = self.network.exchange
+        untold = {payment_hash for _, payment_hash in node.changes()}
+        for invoice in list(node.invoices.values()):
+            if invoice.state is InvoiceState.SETTLED and invoice.payment_hash not in untold:
+                self._wallet.on_settled(deposit_of(invoice))
+        for payment in list(node.payments.values()):
+            if payment.payment_hash not in untold:
+                self._wallet.on_payment(outcome_of(payment))
 
     def _named(self) -> tuple[tuple[str, Node], ...]:
         return ("exchange", self.network.exchange), ("user", self.network.user)
