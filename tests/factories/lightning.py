@@ -57,7 +57,14 @@ class PaperLightning:
     commits: list[None]
 
     @classmethod
-    def opened(cls, folder: Path | None = None, *, clock: ManualClock | None = None, **terms: Any) -> "PaperLightning":
+    def opened(
+        cls,
+        folder: Path | None = None,
+        *,
+        clock: ManualClock | None = None,
+        random_bytes: Callable[[int], bytes] | None = None,
+        **terms: Any,
+    ) -> "PaperLightning":
         clock = clock or ManualClock()
         commits: list[None] = []
 
@@ -70,7 +77,7 @@ class PaperLightning:
             seed=1,
             data_dir=folder,
             commit_accounts=commit,
-            random_bytes=counted_bytes(),
+            random_bytes=random_bytes or counted_bytes(),
         )
         node, wallet = PaperExchangeNode(lightning.service, clock=clock), Wallet()
         node.listen(wallet)

@@ -43,28 +43,34 @@ async def _get(call: ControlCall) -> Any:
     }
 
 
+def _node(call: ControlCall) -> Node:
+    network = call.exchange.lightning.service.network
+    name = call.request.match_info["node"]
+    if name not in {"user", "exchange"}:
+        raise NotThere(f"there is no node {name}: user and exchange are")
+    return network.user if name == "user" else network.exchange
+
+
 async def _create_invoice(call: ControlCall) -> Any:
-    wanted = await call.read(_NewInvoice)
-    service = call.exchange.lightning.service
-    invoice = service.network.user.create_invoice(
+    node, wanted = _node(call), await call.read(_NewInvoice)
+    invoice = node.create_invoice(
         amount_msat=None if wanted.amount_sats is None else wanted.amount_sats * MSATS_PER_SAT,
         memo=wanted.memo,
         expiry_s=wanted.expiry_s,
     )
-    await service.round()
+    await call.exchange.lightning.service.round()
     return _invoice_view(invoice)
 
 
 async def _pay(call: ControlCall) -> Any:
-    """Pay as the user's node; answered once the payment has ended or waits for something."""
-    wanted = await call.read(_Pay)
-    service = call.exchange.lightning.service
-    payment = service.network.user.order(
+    """Pay as a node does; answered once the payment has ended, or waits for something."""
+    node, wanted = _node(call), await call.read(_Pay)
+    payment = node.order(
         wanted.payment_request,
         max_fee_msat=wanted.max_fee_sats * MSATS_PER_SAT,
         amount_msat=None if wanted.amount_sats is None else wanted.amount_sats * MSATS_PER_SAT,
     )
-    await service.round()
+    await call.exchange.lightning.service.round()
     return _payment_view(payment)
 
 
@@ -86,11 +92,10 @@ async def _release(call: ControlCall) -> Any:
 
 
 async def _fund(call: ControlCall) -> Any:
-    wanted = await call.read(_Fund)
-    service = call.exchange.lightning.service
-    service.network.user.fund(wanted.amount_sats)
-    await service.round()
-    return _node_view(service.network.user)
+    node, wanted = _node(call), await call.read(_Fund)
+    node.fund(wanted.amount_sats)
+    await call.exchange.lightning.service.round()
+    return _node_view(node)
 
 
 async def _list_faults(call: ControlCall) -> Any:
@@ -111,11 +116,11 @@ async def _clear_faults(call: ControlCall) -> Any:
 
 LIGHTNING: ControlTable = {
     ("GET", "/lightning"): _get,
-    ("POST", "/lightning/invoices"): _create_invoice,
-    ("POST", "/lightning/payments"): _pay,
+    ("POST", "/lightning/{node}/invoices"): _create_invoice,
+    ("POST", "/lightning/{node}/payments"): _pay,
     ("GET", "/lightning/payments/{payment_hash}"): _get_payment,
     ("POST", "/lightning/payments/{payment_hash}/release"): _release,
-    ("POST", "/lightning/funds"): _fund,
+    ("POST", "/lightning/{node}/funds"): _fund,
     ("GET", "/lightning/faults"): _list_faults,
     ("POST", "/lightning/faults"): _add_fault,
     ("DELETE", "/lightning/faults"): _clear_faults,
