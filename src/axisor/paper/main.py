@@ -82,7 +82,7 @@ async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], N
         async with asyncio.timeout(_LAST_SAVE_DEADLINE_S):
             await exchange.commit()
             await exchange.save_market()
-            await exchange.lightning.service.save()
+            await exchange.lightning.service.close()
             await exchange.close()
     log.info("paper_exchange_stopped")
 

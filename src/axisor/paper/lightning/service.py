@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from axisor.infra.tasks import TaskSet
 from axisor.paper.clock import Clock, datetime_of, epoch_ms
 from axisor.paper.lightning.network import LightningNetwork
 from axisor.paper.lightning.node import InvoiceChanged, Node, NodeEvent, PaymentChanged
@@ -47,6 +48,7 @@ class LightningService:
         self._store = store
         self._commit_accounts = commit_accounts
         self._lock = asyncio.Lock()
+        self._rounds = TaskSet("paper lightning")
         self._wanted = asyncio.Event()
         self._wallet: WalletListener | None = None
         self._is_wallet_behind = False
@@ -90,6 +92,10 @@ class LightningService:
         Raises:
             OSError: the disk has not taken it; nothing was told.
         """
+        # A caller that is cancelled, by a client that left or by the end, must not leave a round half told.
+        await asyncio.shield(self._rounds.start(self._round(), name="lightning round"))
+
+    async def _round(self) -> None:
         async with self._lock:
             # What an account orders while the others are being written is routed in the next round.
             ordered = self.network.ordered()
@@ -109,6 +115,11 @@ class LightningService:
         """Return once the nodes are on disk as they are now."""
         async with self._lock:
             await self._save()
+
+    async def close(self) -> None:
+        """Save what is left, once the round under way has come to its end."""
+        await self.save()
+        await self._rounds.close()
 
     async def _wait(self) -> None:
         due_ms = self.network.next_due_ms
