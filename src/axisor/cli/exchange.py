@@ -16,8 +16,10 @@ from axisor.cli.ports import choose_port
 from axisor.cli.roles import run_until_stopped, start_logging
 from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.infra import ready
+from axisor.infra.lightning.networks import BitcoinNetwork
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import parse_fault_spec
+from axisor.paper.lightning.opening import LightningTerms
 from axisor.paper.main import PaperAddresses, PaperConfig, RateLimits, serve
 from axisor.paper.market.scenarios import MANUAL, scenario
 from axisor.paper.player import Speed
@@ -48,6 +50,8 @@ class ExchangeOptions:
     public_per_s: float
     window_s: float
     faults: str | None
+    network: Literal["signet", "mainnet", "regtest"]
+    lnd_port: int | None
 
 
 def serve_exchange(options: ExchangeOptions, *, say: Callable[[str], None]) -> None:
@@ -64,6 +68,8 @@ def serve_exchange(options: ExchangeOptions, *, say: Callable[[str], None]) -> N
         port = urlsplit(addresses.rest_url).port
         say(f"REST    {addresses.rest_url}")
         say(f"Stream  {addresses.stream_url}")
+        if addresses.lnd_url is not None:
+            say(f"LND     {addresses.lnd_url}   tls.cert and admin.macaroon in {addresses.lnd_folder}")
         say(f"Made-up money. For an account:  axisor exchange account create --port {port} --balance 1000000")
         ready.signal_ready()
 
@@ -127,6 +133,8 @@ def _config(options: ExchangeOptions, settings: Settings) -> PaperConfig:
         ),
         window_s=options.window_s,
         faults=parse_fault_spec(options.faults or ""),
+        lightning=LightningTerms(network=BitcoinNetwork(options.network)),
+        lnd_port=options.lnd_port,
         control_token=token.get_secret_value() if token is not None else None,
     )
 

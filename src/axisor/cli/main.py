@@ -181,6 +181,12 @@ def exchange(
     ] = 5.0,
     window: Annotated[float, typer.Option(min=1, help="Seconds a signature's time may be off.")] = 30.0,
     faults: Annotated[str | None, typer.Option(help="Faults to have, e.g. 'lose_answer_after_apply:nth=2'.")] = None,
+    network: Annotated[
+        Literal["signet", "mainnet", "regtest"], typer.Option(help="Whose invoices and addresses it writes.")
+    ] = "signet",
+    lnd_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Where a Lightning node answers as LND does; 0: a free one.")
+    ] = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", help="Stay calm until told to start.")] = False,
 ) -> None:
     if context.invoked_subcommand is not None:
@@ -201,6 +207,8 @@ def exchange(
         public_per_s=public_rate,
         window_s=window,
         faults=faults,
+        network=network,
+        lnd_port=lnd_port,
     )
     serve_exchange(options, say=lambda text: print(text, flush=True))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from axisor.paper.engine import MAX_LIVE_TRADES
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import Fault
+from axisor.paper.lightning.opening import LightningTerms
 from axisor.paper.player import FundingMode, Speed
 
 
@@ -61,6 +62,11 @@ class PaperConfig:
     serves_market_data_while_away: bool = False
     """True: the public routes answer during maintenance too, not ping and time alone."""
     faults: tuple[Fault, ...] = ()
+    lightning: LightningTerms = field(default_factory=LightningTerms)
+    lnd_port: int | None = None
+    """Where the user's Lightning node answers, on the loopback address; 0: a free port, None: nowhere."""
+    lnd_has_tls: bool = True
+    """False: plain HTTP."""
     control_token: str | None = field(default=None, repr=False)
     """Opens the control interface; None: made at start. A given one stays valid when the exchange is restarted."""
 
@@ -71,3 +77,6 @@ class PaperAddresses:
     stream_url: str
     control_url: str
     control_token: str = field(repr=False)
+    lnd_url: str | None = None
+    lnd_folder: Path | None = None
+    """Holds `tls.cert` and `admin.macaroon`, which LND's clients ask for."""

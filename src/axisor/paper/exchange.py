@@ -26,6 +26,8 @@ from axisor.paper.events import EngineEvent
 from axisor.paper.faults import FaultBook, InjectionLog
 from axisor.paper.history import EXCHANGE, SETTLEMENTS
 from axisor.paper.hub import Hub
+from axisor.paper.lightning.exchange_node import PaperExchangeNode
+from axisor.paper.lightning.opening import open_lightning
 from axisor.paper.market.fundings import FundingModel
 from axisor.paper.market.ladder import StressMeter, ladder
 from axisor.paper.market.paths import PricePath
@@ -85,6 +87,14 @@ class PaperExchange:
             self.candles = CandleBook(bars)
         if (saved := store.load_market()) is not None:
             self._continue(saved)
+        self.lightning = open_lightning(
+            config.lightning,
+            clock=clock,
+            seed=config.seed,
+            data_dir=config.data_dir,
+            commit_accounts=self.commit,
+        )
+        self.lightning_node = PaperExchangeNode(self.lightning.service, clock=clock)
         self.engine = Engine(
             clock=clock,
             last_price=self.player.last_price,

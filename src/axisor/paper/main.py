@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from contextlib import closing
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
 import structlog
@@ -13,8 +14,9 @@ from axisor.infra.clock import SystemClock
 from axisor.paper.clock import Clock
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
 from axisor.paper.exchange import PaperExchange
+from axisor.paper.lightning.lnd_server import LndAddress, serve_lnd
 from axisor.paper.old_files import import_files
-from axisor.paper.rendezvous import leave_token
+from axisor.paper.rendezvous import leave_token, make_folder
 from axisor.paper.server import rest
 from axisor.paper.server.app import STREAM_PATH, Server, build_server
 from axisor.paper.server.control.endpoint import MOUNT as CONTROL_MOUNT
@@ -67,7 +69,9 @@ async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], N
         await server.strikes.begin(listener)
         token_file = leave_token(port, token)
         try:
-            await _run(exchange, stop=stop, ready=lambda: ready(_addresses(config, port=port, token=token)))
+            async with _lnd(exchange, port=port) as lnd:
+                addresses = _addresses(config, port=port, token=token, lnd=lnd)
+                await _run(exchange, stop=stop, ready=lambda: ready(addresses))
         finally:
             token_file.unlink(missing_ok=True)
     finally:
@@ -78,6 +82,7 @@ async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], N
         async with asyncio.timeout(_LAST_SAVE_DEADLINE_S):
             await exchange.commit()
             await exchange.save_market()
+            await exchange.lightning.service.close()
             await exchange.close()
     log.info("paper_exchange_stopped")
 
@@ -88,11 +93,34 @@ async def _run(exchange: PaperExchange, *, stop: asyncio.Event, ready: Callable[
             tasks.create_task(exchange.run_market(), name="paper market"),
             tasks.create_task(exchange.run_commits(), name="paper commits"),
             tasks.create_task(exchange.run_market_saves(), name="paper market saves"),
+            tasks.create_task(exchange.lightning.service.run(), name="paper lightning"),
         ]
         ready()
         await stop.wait()
         for loop in loops:
             loop.cancel()
+
+
+@asynccontextmanager
+async def _lnd(exchange: PaperExchange, *, port: int) -> AsyncIterator[LndAddress | None]:
+    """Serve the user's Lightning node beside the exchange at `port`, where that is wanted."""
+    config = exchange.config
+    if config.lnd_port is None:
+        yield None
+        return
+    folder = make_folder(port) if config.data_dir is None else config.data_dir / "lnd"
+    try:
+        async with serve_lnd(
+            exchange.lightning,
+            port=config.lnd_port,
+            has_tls=config.lnd_has_tls,
+            folder=folder,
+            clock=exchange.clock,
+        ) as address:
+            yield address
+    finally:
+        if config.data_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _shut_down(runner: web.AppRunner, server: Server) -> None:
@@ -101,11 +129,13 @@ async def _shut_down(runner: web.AppRunner, server: Server) -> None:
     await runner.cleanup()
 
 
-def _addresses(config: PaperConfig, *, port: int, token: str) -> PaperAddresses:
+def _addresses(config: PaperConfig, *, port: int, token: str, lnd: LndAddress | None) -> PaperAddresses:
     host = _LOOPBACK if config.host in _ANY else config.host
     return PaperAddresses(
         rest_url=f"http://{host}:{port}{rest.MOUNT}",
         stream_url=f"ws://{host}:{port}{STREAM_PATH}",
         control_url=f"http://{_LOOPBACK if host not in {_LOOPBACK, 'localhost'} else host}:{port}{CONTROL_MOUNT}",
         control_token=token,
+        lnd_url=None if lnd is None else lnd.url,
+        lnd_folder=None if lnd is None else lnd.files.folder,
     )

@@ -4,6 +4,7 @@ The token stands in a file that only this user can read, in the user's runtime f
 """
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def leave_token(port: int, token: str) -> Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(token)
+    return path
+
+
+def make_folder(port: int) -> Path:
+    """Return a fresh folder of the exchange at `port`, for what its other clients need."""
+    path = _own_folder() / f"exchange-{port}.lnd"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
     return path
 
 

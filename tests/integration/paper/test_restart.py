@@ -137,7 +137,7 @@ async def test_candles_settlements_and_keys_are_kept(tmp_path: Path) -> None:
         assert candles["data"][0]["time"] in [candle["time"] for candle in kept["data"]]
         _, [running] = await server.call("GET", RUNNING, keys)
         assert (running["id"], running["stoploss"], running["sumFundingFees"]) == (trade["id"], 61_000, 1_000)
-    assert modes(tmp_path) == {FILE_NAME: 0o600}
+    assert modes(tmp_path) == dict.fromkeys((FILE_NAME, "lightning.seed", "lightning.sqlite3"), 0o600)
 
 
 async def test_an_effect_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class PaymentOutcome:
 
 
 class WalletListener(Protocol):
-    """The wallet's side: both calls must be harmless when they come twice."""
+    """The wallet's side: both calls must be harmless when they come twice, or with a hash the wallet does not know."""
 
     def on_settled(self, deposit: DepositSettled) -> None:
         """Credit the deposit with this payment hash, once."""

@@ -15,13 +15,14 @@ from axisor.paper.server.control.accounts import ACCOUNTS
 from axisor.paper.server.control.announcements import ANNOUNCEMENTS
 from axisor.paper.server.control.evidence import EVIDENCE
 from axisor.paper.server.control.faults import FAULTS
+from axisor.paper.server.control.lightning import LIGHTNING
 from axisor.paper.server.control.market import MARKET
 from axisor.paper.server.control.routes import ControlCall, ControlTable
 from axisor.paper.server.stream import StreamEndpoint
 from axisor.paper.server.strikes import Strikes
 
 MOUNT: Final = "/control"
-CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **ANNOUNCEMENTS, **EVIDENCE, **FAULTS}
+CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **ANNOUNCEMENTS, **EVIDENCE, **FAULTS, **LIGHTNING}
 
 
 class ControlEndpoint:
