@@ -9,13 +9,16 @@ from tests.fakes.manual_clock import ManualClock
 
 from axisor.domain.trades import OrderType, PositionSide
 from axisor.domain.units import Price
+from axisor.paper import topics
 from axisor.paper.engine import Engine
+from axisor.paper.engine.cross import NewCrossOrder
 from axisor.paper.engine.orders import NewTrade
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.events import TradeHappened
 from axisor.paper.history import MemoryHistory, Shelf
 from axisor.paper.market.ladder import ladder
-from axisor.paper.records import Account, PaperTrade
+from axisor.paper.records import Account, CrossOrder, CrossView, PaperTrade
+from axisor.paper.wire.announcements import announcement
 
 START = at(62_000)
 CALM = Fraction(0)
@@ -75,6 +78,23 @@ class PaperMarket:
     def open(self, **order: Any) -> PaperTrade:
         return self.engine.isolated.open_trade(self.account, an_order(**order))
 
+    def order(
+        self, side: PositionSide, quantity_usd: int, *, limit: str | int | None = None, client_id: str | None = None
+    ) -> CrossOrder:
+        """Return a cross order: at market, or at a limit in USD."""
+        order = NewCrossOrder(
+            side=side,
+            order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+            quantity_usd=quantity_usd,
+            price=None if limit is None else at(limit),
+            client_id=client_id,
+        )
+        return self.engine.cross.new_order(self.account, order)
+
+    @property
+    def position(self) -> CrossView:
+        return self.engine.cross.position(self.account)
+
     def move_to(self, usd: str | int) -> None:
         """Move the last price there in one step."""
         self.clock.advance(0.2)
@@ -87,3 +107,8 @@ class PaperMarket:
     def events(self) -> list[str]:
         """Return the kinds of the trade events since the last call."""
         return [str(event.kind) for event in self.engine.take_events() if isinstance(event, TradeHappened)]
+
+    def announced(self) -> list[str]:
+        """Return topic and word of every event since the last call: "cross/orders new"."""
+        frames = [announcement(event) for event in self.engine.take_events()]
+        return [f"{topic.removeprefix(topics.PREFIX + '/')} {data['event']}" for topic, data in frames]

@@ -4,10 +4,12 @@ AxisorError
 └─ Refusal                     wire status · wire code · message · details
    ├─ InvalidRequest           400 BAD_REQUEST: the payload does not have the promised shape
    ├─ NotYourTrade             400 BAD_REQUEST "You do not own this trade"
-   ├─ WrongState               400 BAD_REQUEST: the trade is not open / not running
+   ├─ NotYourOrder             400 BAD_REQUEST "You do not own this order"
+   ├─ WrongState               400 BAD_REQUEST: the trade is not open / not running, there is no position
    ├─ SameAsPrevious           400 BAD_REQUEST "... same as the previous one"
    ├─ InsufficientBalance      400 BAD_REQUEST "Insufficient balance"
-   ├─ LimitExceeded            400 BAD_REQUEST: positions per account, client id in use
+   ├─ InsufficientCrossMargin  400 BAD_REQUEST "Insufficient margin"
+   ├─ LimitExceeded            400 BAD_REQUEST: positions per account, size of the position, client id in use
    ├─ Unauthorized             401 UNAUTHORIZED
    ├─ Forbidden                403 FORBIDDEN: the key lacks a permission
    ├─ RouteNotFound            404, a text body
@@ -50,6 +52,13 @@ class NotYourTrade(Refusal):
         super().__init__("You do not own this trade")
 
 
+class NotYourOrder(Refusal):
+    code = "not_your_order"
+
+    def __init__(self) -> None:
+        super().__init__("You do not own this order")
+
+
 class WrongState(Refusal):
     code = "wrong_state"
 
@@ -66,6 +75,13 @@ class InsufficientBalance(Refusal):
 
     def __init__(self) -> None:
         super().__init__("Insufficient balance")
+
+
+class InsufficientCrossMargin(Refusal):
+    code = "insufficient_cross_margin"
+
+    def __init__(self) -> None:
+        super().__init__("Insufficient margin")
 
 
 class LimitExceeded(Refusal):

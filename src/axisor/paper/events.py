@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from axisor.paper.records import PaperTrade
+from axisor.paper.records import CrossOrder, CrossView, PaperTrade
 
 
 class TradeEventKind(StrEnum):
@@ -28,6 +28,41 @@ class TradeHappened:
     funding_fee_sats: int | None = None
 
 
+class CrossOrderEventKind(StrEnum):
+    """The words of the topic `cross/orders`."""
+
+    NEW = "new"  # a resting limit order, or a market or liquidation order that is filled already
+    LIMIT = "limit"  # a resting limit order was filled
+    CANCELED = "canceled"
+
+
+class CrossPositionEventKind(StrEnum):
+    """The words of the topic `cross/position`."""
+
+    NEW = "new"
+    LIMIT = "limit"
+    CANCEL = "cancel"
+    LEVERAGE = "leverage"
+    DEPOSIT = "deposit"
+    WITHDRAW = "withdraw"
+    LIQUIDATION = "liquidation"
+    FUNDING = "funding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossOrderHappened:
+    account_id: str
+    kind: CrossOrderEventKind
+    order: CrossOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossPositionHappened:
+    account_id: str
+    kind: CrossPositionEventKind
+    position: CrossView
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepositHappened:
     account_id: str
@@ -37,4 +72,4 @@ class DepositHappened:
     at_ms: int
 
 
-type EngineEvent = TradeHappened | DepositHappened
+type EngineEvent = TradeHappened | CrossOrderHappened | CrossPositionHappened | DepositHappened

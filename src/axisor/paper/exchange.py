@@ -146,12 +146,11 @@ class PaperExchange:
         """Play another path from its beginning.
 
         Raises:
-            MarketBusy: trades are open or running, and it is not forced.
+            MarketBusy: trades, cross orders or cross positions are open, and it is not forced.
         """
-        if self.engine.isolated.live_count and not is_forced:
-            raise MarketBusy(
-                f"{self.engine.isolated.live_count} trades are open or running: close them, or force the restart"
-            )
+        live_count = self.engine.isolated.live_count + self.engine.cross.live_count
+        if live_count and not is_forced:
+            raise MarketBusy(f"{live_count} trades, orders or positions are open: close them, or force the restart")
         path = open_path(config)
         self.config = config
         self.player = self._player_of(path, config)

@@ -11,7 +11,19 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from axisor.paper.records import CentsPosting, FundingFeeRow, Notification, PaperTrade, Posting, Swap, dump, load
+from axisor.paper.records import (
+    CentsPosting,
+    CrossFundingFeeRow,
+    CrossOrder,
+    CrossTransfer,
+    FundingFeeRow,
+    Notification,
+    PaperTrade,
+    Posting,
+    Swap,
+    dump,
+    load,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,10 @@ class Shelf[Row]:
 CLOSED_TRADES: Final = Shelf("closed_trades", PaperTrade)
 CANCELED_TRADES: Final = Shelf("canceled_trades", PaperTrade)
 FUNDING_FEES: Final = Shelf("funding_fees", FundingFeeRow)
+CROSS_FILLED: Final = Shelf("cross_filled", CrossOrder)
+CROSS_CANCELED: Final = Shelf("cross_canceled", CrossOrder)
+CROSS_TRANSFERS: Final = Shelf("cross_transfers", CrossTransfer)
+CROSS_FUNDING_FEES: Final = Shelf("cross_funding_fees", CrossFundingFeeRow)
 POSTINGS: Final = Shelf("postings", Posting)
 SWAPS: Final = Shelf("swaps", Swap)
 CENTS_POSTINGS: Final = Shelf("cents_postings", CentsPosting)
@@ -33,6 +49,10 @@ SHELVES: Final[tuple[Shelf[Any], ...]] = (
     CLOSED_TRADES,
     CANCELED_TRADES,
     FUNDING_FEES,
+    CROSS_FILLED,
+    CROSS_CANCELED,
+    CROSS_TRANSFERS,
+    CROSS_FUNDING_FEES,
     POSTINGS,
     SWAPS,
     CENTS_POSTINGS,

@@ -6,7 +6,9 @@ only by the engine, in one thread.
 
 from enum import StrEnum
 from fractions import Fraction
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -15,11 +17,12 @@ from axisor.domain.units import Price
 
 
 class Book(StrEnum):
-    """Accounts of the double-entry books. BALANCE, MARGIN and RESERVE belong to a user, the others to the exchange."""
+    """Accounts of the double-entry books. The first four belong to a user, the others to the exchange."""
 
     BALANCE = "balance"  # free sats of the user
     MARGIN = "margin"  # collateral of the user's trades
     RESERVE = "reserve"  # fees set aside when a trade is placed
+    CROSS = "cross"  # collateral of the user's cross position
     FEES = "fees"  # trading fees earned by the exchange
     PNL = "pnl"  # the counterparty of every profit and loss
     FUNDING = "funding"  # funding taken from payers, given to receivers
@@ -28,7 +31,7 @@ class Book(StrEnum):
     SWAPS = "swaps"  # sats taken and given for synthetic dollars
 
 
-USER_BOOKS = frozenset({Book.BALANCE, Book.MARGIN, Book.RESERVE})
+USER_BOOKS = frozenset({Book.BALANCE, Book.MARGIN, Book.RESERVE, Book.CROSS})
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,6 +82,7 @@ class NotificationKind(StrEnum):
     """What an account is notified of; the words of the wire."""
 
     TRADE_LIQUIDATED = "trade-liquidated"
+    POSITION_LIQUIDATED = "position-liquidated"
     STOP_LOSS_REACHED = "stop-loss-reached"
     TAKE_PROFIT_REACHED = "take-profit-reached"
     DEPOSIT_SETTLED = "deposit-settled"
@@ -176,6 +180,90 @@ class PaperTrade(msgspec.Struct, kw_only=True):
     """A resting limit order fills when the price falls to it (True) or rises to it (False)."""
 
 
+class CrossOrderType(StrEnum):
+    LIMIT = "limit"
+    MARKET = "market"
+    LIQUIDATION = "liquidation"
+
+
+class CrossOrderStatus(StrEnum):
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+
+
+class CrossOrder(msgspec.Struct, kw_only=True):
+    """One order of the cross position; `side` LONG is a buy."""
+
+    order_id: str
+    account_id: str
+    side: PositionSide
+    order_type: CrossOrderType
+    status: CrossOrderStatus
+    quantity_usd: int
+    price: Price
+    created_at_ms: int
+    trading_fee_sats: int = 0
+    filled_at_ms: int | None = None
+    canceled_at_ms: int | None = None
+    client_id: str | None = None
+    touched_from_above: bool = True
+    """A resting limit order fills when the price falls to it (True) or rises to it (False)."""
+
+
+class CrossPosition(msgspec.Struct, kw_only=True):
+    """The cross position of an account, which always exists. The sums grow for ever; fees are positive when paid.
+
+    margin = transfers in − transfers out + realized P&L − trading fees − funding fees, to the sat.
+    """
+
+    quantity_usd: int = 0
+    """Negative: short."""
+    leverage: int = 1
+    margin_sats: int = 0
+    entry_price: Price | None = None
+    realized_pl_sats: int = 0
+    trading_fees_sats: int = 0
+    funding_fees_sats: int = 0
+    updated_at_ms: int = 0
+
+
+class CrossView(msgspec.Struct, frozen=True, kw_only=True):
+    """A cross position at one moment, with everything that follows from it and from the market's quote."""
+
+    position_id: str
+    account_id: str
+    quantity_usd: int
+    leverage: int
+    margin_sats: int
+    entry_price: Price | None
+    liquidation_price: Price | None
+    running_margin_sats: int
+    initial_margin_sats: int
+    maintenance_margin_sats: int
+    trading_fees_sats: int
+    funding_fees_sats: int
+    total_pl_sats: int
+    delta_pl_sats: int
+    updated_at_ms: int
+
+
+class CrossTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Sats moved into the cross margin (positive) or out of it (negative)."""
+
+    transfer_id: str
+    amount_sats: int
+    at_ms: int
+
+
+class CrossFundingFeeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A settled fee of the cross position; positive is paid from its margin, negative credited to it."""
+
+    settlement_id: str
+    fee_sats: int
+    at_ms: int
+
+
 class Account(msgspec.Struct, kw_only=True):
     """What of an account is live; what is over stands in the history."""
 
@@ -192,8 +280,16 @@ class Account(msgspec.Struct, kw_only=True):
     read_notification_count: int = 0
     """Every notification numbered up to here has been read."""
     gains: dict[Window, Gain] = msgspec.field(default_factory=dict)
+    cross: CrossPosition = msgspec.field(default_factory=CrossPosition)
+    cross_orders: dict[str, CrossOrder] = msgspec.field(default_factory=dict)
+    """Open orders of the cross position, by id."""
     version: int = 0
     """Grows by one with every change; tells the store what is newer than its file."""
+
+    @property
+    def cross_id(self) -> str:
+        """Return the id of the cross position: it follows from the account's, so older files need not have one."""
+        return str(UUID(bytes=sha256(f"cross {self.account_id}".encode()).digest()[:16], version=4))
 
 
 def _encode_extra(value: Any) -> Any:

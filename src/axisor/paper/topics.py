@@ -5,17 +5,17 @@ from typing import Final
 from axisor.paper.candles import RANGES
 from axisor.paper.scopes import Scope
 
-_PREFIX: Final = "futures/inverse/btc_usd"
+PREFIX: Final = "futures/inverse/btc_usd"
 ANNOUNCEMENTS: Final = "announcements"
-TICKER: Final = f"{_PREFIX}/ticker"
-LAST_PRICE: Final = f"{_PREFIX}/lastPrice"
-INDEX: Final = f"{_PREFIX}/index"
-BUCKETS: Final = f"{_PREFIX}/buckets"
-FUNDING: Final = f"{_PREFIX}/funding"
-OHLC: Final = {interval: f"{_PREFIX}/ohlc/{interval}" for interval in RANGES}
-ISOLATED_TRADES: Final = f"{_PREFIX}/isolated/trades"
-CROSS_ORDERS: Final = f"{_PREFIX}/cross/orders"
-CROSS_POSITION: Final = f"{_PREFIX}/cross/position"
+TICKER: Final = f"{PREFIX}/ticker"
+LAST_PRICE: Final = f"{PREFIX}/lastPrice"
+INDEX: Final = f"{PREFIX}/index"
+BUCKETS: Final = f"{PREFIX}/buckets"
+FUNDING: Final = f"{PREFIX}/funding"
+OHLC: Final = {interval: f"{PREFIX}/ohlc/{interval}" for interval in RANGES}
+ISOLATED_TRADES: Final = f"{PREFIX}/isolated/trades"
+CROSS_ORDERS: Final = f"{PREFIX}/cross/orders"
+CROSS_POSITION: Final = f"{PREFIX}/cross/position"
 DEPOSITS: Final = "wallet/deposit"
 WITHDRAWALS: Final = "wallet/withdrawal"
 

@@ -11,6 +11,7 @@ from axisor.domain.units import Price
 from axisor.paper.clock import Clock
 from axisor.paper.engine.books import Books, Holdings
 from axisor.paper.engine.core import Core
+from axisor.paper.engine.cross import CrossDesk
 from axisor.paper.engine.isolated import IsolatedDesk
 from axisor.paper.engine.key_ring import KeyRing, check_scopes
 from axisor.paper.engine.leaderboard import Leaderboard
@@ -48,6 +49,7 @@ class Engine:
             history=MemoryHistory() if history is None else history,
         )
         self.isolated = IsolatedDesk(self._core, max_live_trades=max_live_trades)
+        self.cross = CrossDesk(self._core, max_open_orders=max_live_trades)
         self.wallet = WalletDesk(self._core)
         self.swaps = SwapDesk(self._core)
         self.notifications = NotificationDesk(self._core)
@@ -93,6 +95,7 @@ class Engine:
         self.books.adopt(account)
         self.isolated.adopt(account)
         self.swaps.adopt(account)
+        self.cross.adopt(account)
 
     def find_account(self, account_id: str) -> Account | None:
         return self._core.accounts.get(account_id)
@@ -114,9 +117,9 @@ class Engine:
         self._core.fire()
 
     def settle_funding(self, *, settlement_id: str, rate: Decimal, fixing_price: Price, at_ms: int) -> int:
-        """Return how many trades paid or received a funding fee; a settlement id counts once per trade."""
+        """Return how many trades and cross positions paid or received a funding fee; an id counts once for each."""
         terms = FundingTerms(settlement_id=settlement_id, rate=rate, fixing_price=fixing_price, at_ms=at_ms)
-        settled = self.isolated.settle_funding(terms)
+        settled = self.isolated.settle_funding(terms) + self.cross.settle_funding(terms)
         self._core.fire()
         return settled
 
@@ -139,4 +142,4 @@ class Engine:
         return self.books.discrepancies(self.accounts, self._held) + self.swaps.discrepancies()
 
     def _held(self, account: Account) -> Holdings:
-        return {**self.isolated.held(account)}
+        return {**self.isolated.held(account), **self.cross.held(account)}

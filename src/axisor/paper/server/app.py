@@ -10,6 +10,7 @@ from axisor.paper.server import rest
 from axisor.paper.server.account_routes import ACCOUNT_ROUTES
 from axisor.paper.server.auth import Authenticator
 from axisor.paper.server.control import ControlEndpoint
+from axisor.paper.server.cross_routes import CROSS_ROUTES
 from axisor.paper.server.isolated_routes import ISOLATED_ROUTES
 from axisor.paper.server.notifications_routes import NOTIFICATIONS_ROUTES
 from axisor.paper.server.public_routes import PUBLIC_ROUTES
@@ -23,6 +24,7 @@ ROUTES: RouteTable = {
     **PUBLIC_ROUTES,
     **ACCOUNT_ROUTES,
     **ISOLATED_ROUTES,
+    **CROSS_ROUTES,
     **SWAPS_ROUTES,
     **NOTIFICATIONS_ROUTES,
 }

@@ -22,6 +22,7 @@ from axisor.paper.history import CANCELED_TRADES, CLOSED_TRADES
 from axisor.paper.records import Account, ApiKey
 from axisor.paper.scopes import ALL_SCOPES
 from axisor.paper.server.stream import StreamEndpoint
+from axisor.paper.wire import cross as wire_cross
 from axisor.paper.wire import market as wire_market
 from axisor.paper.wire import trades as wire_trades
 
@@ -167,6 +168,8 @@ class ControlEndpoint:
                 wire_trades.trade(trade, pnl_sats=engine.isolated.unrealized_pnl_sats(trade))
                 for trade in account.live.values()
             ],
+            "cross": wire_cross.position(engine.cross.position(account)),
+            "cross_orders": [wire_cross.order(order) for order in engine.cross.open_orders(account)],
         }
 
     async def _get_account_books(self, request: web.Request) -> Any:

@@ -3,7 +3,14 @@
 from typing import Any
 
 from axisor.paper import topics
-from axisor.paper.events import DepositHappened, EngineEvent, TradeHappened
+from axisor.paper.events import (
+    CrossOrderHappened,
+    CrossPositionHappened,
+    DepositHappened,
+    EngineEvent,
+    TradeHappened,
+)
+from axisor.paper.wire.cross import order_event, position_event
 from axisor.paper.wire.trades import trade_event
 from axisor.paper.wire.wallet import deposit_event
 
@@ -13,5 +20,9 @@ def announcement(event: EngineEvent) -> tuple[str, dict[str, Any]]:
     match event:
         case TradeHappened():
             return topics.ISOLATED_TRADES, trade_event(event)
+        case CrossOrderHappened():
+            return topics.CROSS_ORDERS, order_event(event)
+        case CrossPositionHappened():
+            return topics.CROSS_POSITION, position_event(event)
         case DepositHappened():
             return topics.DEPOSITS, deposit_event(event)
