@@ -20,6 +20,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PYTHON: Final = [sys.executable, "-P", "-m"]
 BIN: Final = Path(sys.executable).parent
 DOMAIN_TESTS: Final = ["tests/unit/domain", "tests/property/domain"]
+# Most tests wait for processes, sockets and clocks: three at a time keep two cores busy. A file stays on one worker.
+IN_PARALLEL: Final = ["-n", "3", "--dist", "loadfile"]
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_VARIABLE: Final = "AXISOR_TEST_CHROMIUM"
 WEB_SCRIPTS: Final = ("typecheck", "lint", "test")
@@ -56,7 +58,9 @@ def main(arguments: Sequence[str]) -> int:
         *([Check("web: packages", web_packages)] if (ROOT / "web" / "package.json").exists() else []),
         *(Check(f"web: {name}", lambda name=name: run_web(name)) for name in WEB_SCRIPTS if has_web()),
         *([Check("web: build", lambda: run(["./axisor", "build"]))] if has_web() else []),
-        Check("all other tests", lambda: with_browser([f"--ignore={folder}" for folder in DOMAIN_TESTS])),
+        Check(
+            "all other tests", lambda: with_browser([*IN_PARALLEL, *(f"--ignore={folder}" for folder in DOMAIN_TESTS)])
+        ),
     ]
     return finish([perform(check) for check in checks])
 
@@ -86,7 +90,7 @@ def run(command: Sequence[str], *, cwd: Path = ROOT) -> bool:
 
 
 def quick_tests() -> bool:
-    return run([*PYTHON, "pytest", "-q", "tests/unit", "tests/property"])
+    return run([*PYTHON, "pytest", "-q", *IN_PARALLEL, "tests/unit", "tests/property"])
 
 
 def domain_tests() -> bool:

@@ -11,10 +11,15 @@ from axisor.features.lab.simulate import Minutes, load_minutes
 RECORDED = "shared/data/btcusd-1m-2018.csv.gz"
 
 
+def year_2018() -> Path | None:
+    """Return the file of the recorded year where it lies beside the checkout."""
+    return next((path for above in Path(__file__).parents if (path := above / RECORDED).exists()), None)
+
+
 @cache
 def minutes_of_2018() -> Minutes:
     """Return the recorded minutes, where they lie beside the checkout; otherwise the test is skipped."""
-    found = next((path for above in Path(__file__).parents if (path := above / RECORDED).exists()), None)
+    found = year_2018()
     if found is None:
         pytest.skip(f"the recorded minutes are not here: {RECORDED} beside the checkout")
     return load_minutes(found)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -14,8 +14,11 @@ import aiohttp
 from axisor.cli.roles import run_until_stopped, start_logging
 from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.infra import ready
+from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import parse_fault_spec
 from axisor.paper.main import PaperAddresses, PaperConfig, serve
+from axisor.paper.market.scenarios import MANUAL, scenario
+from axisor.paper.player import Speed
 from axisor.paper.rendezvous import find_token
 from axisor.settings import Settings, load
 
@@ -34,8 +37,9 @@ class ExchangeOptions:
     scenario: str
     tape: Path | None
     tape_start: str | None
-    speed: float
+    speed: Speed
     seed: int
+    liquidates_on: Literal["last", "quote"]
     data_dir: Path | None
     start_paused: bool
     faults: str | None
@@ -69,6 +73,8 @@ def create_account(*, port: int, balance_sats: int, username: str | None) -> dic
 
 def _config(options: ExchangeOptions, settings: Settings) -> PaperConfig:
     token = settings.demo.control_token
+    if options.tape is None and options.scenario != MANUAL:
+        scenario(options.scenario, options.seed)  # an unknown name is one line before anything starts
     return PaperConfig(
         port=options.port,
         scenario=options.scenario,
@@ -76,6 +82,7 @@ def _config(options: ExchangeOptions, settings: Settings) -> PaperConfig:
         tape_start=_date(options.tape_start),
         speed=options.speed,
         seed=options.seed,
+        liquidates_on=LiquidatesOn(options.liquidates_on),
         data_dir=options.data_dir,
         start_paused=options.start_paused,
         faults=parse_fault_spec(options.faults or ""),

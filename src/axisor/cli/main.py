@@ -9,12 +9,13 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
 from axisor import __version__
 from axisor.domain.errors import AxisorError, ConfigurationError
+from axisor.paper.market.stories import STORIES
 
 app = typer.Typer(
     name="axisor",
@@ -24,14 +25,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_exchange_app = typer.Typer(invoke_without_command=True, epilog="Example: axisor exchange --port 9000 --scenario crash")
+_EXCHANGE_HELP: Final = "\n\n".join(
+    (
+        "Run the paper exchange: LN Markets' protocol over a simulated market and made-up money.",
+        "Scenarios:",
+        "\b\n"
+        + "\n".join(f"  {name:<8} {story}" for name, story in STORIES.items())
+        + "\n  manual   A price that stands still until the control interface moves it.",
+    )
+)
+_exchange_app = typer.Typer(
+    help=_EXCHANGE_HELP,
+    invoke_without_command=True,
+    epilog="Example: axisor exchange --port 9000 --scenario crash",
+)
 _account_app = typer.Typer(help="Accounts on a running paper exchange.", no_args_is_help=True)
 _connected_app = typer.Typer(help="Your accounts at LN Markets: connect, protect, list.", no_args_is_help=True)
 app.add_typer(_exchange_app, name="exchange")
 app.add_typer(_connected_app, name="account")
 _exchange_app.add_typer(_account_app, name="account")
 
-_SCENARIO_HELP: Final = "Market story: crash, squeeze, chop, bleed, calm."
+_SCENARIO_HELP: Final = f"Market story: {', '.join(STORIES)}."
+_LOWEST_SPEED: Final = 0.1
+_HIGHEST_SPEED: Final = 100_000.0
 
 
 def main() -> NoReturn:
@@ -145,16 +161,21 @@ def _run_role(role: str) -> None:
 def exchange(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
-    scenario: Annotated[str, typer.Option(help=_SCENARIO_HELP)] = "calm",
+    scenario: Annotated[str, typer.Option(help="One of the scenarios above.")] = "calm",
     tape: Annotated[Path | None, typer.Option(help="A CSV of minutes to play instead of a story.")] = None,
     tape_start: Annotated[str | None, typer.Option(help="Where in the tape to begin: 2018-11-14.")] = None,
-    speed: Annotated[float, typer.Option(min=0.1, max=1000, help="Market seconds per second.")] = 1.0,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="NUMBER|max", help="Market seconds per second, 0.1 to 100000; max: as fast as it goes."),
+    ] = "1",
     seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same market.")] = 1,
+    liquidates_on: Annotated[
+        Literal["last", "quote"], typer.Option(help="The last price, or also the quote for the trade's size.")
+    ] = "last",
     data_dir: Annotated[Path | None, typer.Option(help="Keep accounts and trades there; default: in memory.")] = None,
     faults: Annotated[str | None, typer.Option(help="Faults to have, e.g. 'lose_answer_after_apply:nth=2'.")] = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", help="Stay calm until told to start.")] = False,
 ) -> None:
-    """Run the paper exchange: LN Markets' protocol over a simulated market and made-up money."""
     if context.invoked_subcommand is not None:
         return
     from axisor.cli.exchange import ExchangeOptions, serve_exchange
@@ -164,13 +185,28 @@ def exchange(
         scenario=scenario,
         tape=tape,
         tape_start=tape_start,
-        speed=speed,
+        speed=_speed(speed),
         seed=seed,
+        liquidates_on=liquidates_on,
         data_dir=data_dir,
         start_paused=start_paused,
         faults=faults,
     )
     serve_exchange(options, say=lambda text: print(text, flush=True))
+
+
+def _speed(text: str) -> float | Literal["max"]:
+    if text == "max":
+        return "max"
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not _LOWEST_SPEED <= speed <= _HIGHEST_SPEED:
+        raise ConfigurationError(
+            f"--speed is max or a number from {_LOWEST_SPEED} to {_HIGHEST_SPEED:.0f}, not {text}", option="--speed"
+        )
+    return speed
 
 
 @_account_app.command("create", epilog="Example: axisor exchange account create --port 9000 --balance 1000000 --json")

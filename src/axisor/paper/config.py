@@ -9,7 +9,7 @@ from pathlib import Path
 from axisor.paper.engine import MAX_LIVE_TRADES
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.faults import Fault
-from axisor.paper.player import FundingMode
+from axisor.paper.player import FundingMode, Speed
 
 
 class StreamWhileAway(StrEnum):
@@ -44,7 +44,8 @@ class PaperConfig:
     """Where the scenario `manual` begins."""
     tape: Path | None = None
     tape_start: datetime | None = None
-    speed: float = 1.0
+    speed: Speed = 1.0
+    """Market seconds in a second, or `max`: as fast as this machine can while it answers requests."""
     seed: int = 1
     data_dir: Path | None = None
     start_paused: bool = False

@@ -29,7 +29,7 @@ from axisor.paper.market.fundings import FundingModel
 from axisor.paper.market.ladder import StressMeter, ladder
 from axisor.paper.market.paths import PricePath
 from axisor.paper.news import NewsBoard
-from axisor.paper.player import FundingDue, MarketStatus, Player, PricePoint
+from axisor.paper.player import FASTEST, AvailabilityChange, FundingDue, MarketStatus, Player, PricePoint
 from axisor.paper.request_log import RequestLog
 from axisor.paper.sources import MANUAL, funding_offset_ms, open_path, source_name
 from axisor.paper.store import MarketFile, Settlement, Store
@@ -42,6 +42,10 @@ log = structlog.get_logger(__name__)
 _INDEX_POINTS: Final = 25
 _SAVE_MARKET_EVERY_S: Final = 1.0
 _LONGEST_STEP_S: Final = 1.0
+_LONGEST_TURN_S: Final = 0.01
+_MOST_POINTS_PER_TURN: Final = 5_000
+_REST_S: Final = 0.001
+_OUTAGE: Final = "outage of the scenario"
 _DAY_MS: Final = 86_400_000
 _KEPT_SETTLEMENTS: Final = 10_000
 
@@ -64,6 +68,8 @@ class PaperExchange:
         path = open_path(config)
         self.player = self._player_of(path, config)
         self._stress = StressMeter()
+        self._stress.observe(self.player.last_price)
+        self._owed_s = 0.0
         self._recent: deque[Price] = deque([path.start_price], maxlen=_INDEX_POINTS)
         self.candles = CandleBook.with_history(
             path.history(minutes=config.history_minutes), now_ms=epoch_ms(clock.now())
@@ -85,6 +91,7 @@ class PaperExchange:
         if store is not None:
             for account in store.load_accounts(self._history):
                 self.engine.adopt(account)
+        self._change_availability(is_available=self.player.is_available)
 
     # Maintenance
 
@@ -103,15 +110,41 @@ class PaperExchange:
     # The market
 
     def tick(self, elapsed_s: float) -> None:
-        """Play `elapsed_s` wall seconds: every price point is evaluated and published, every settlement made."""
+        """Play `elapsed_s` wall seconds: every price point is evaluated and published, every settlement made.
+
+        It stops after 10 ms, so that requests are answered meanwhile; what a speed then still owes is played with the
+        next call, a second of it at most. At the speed `max` 10 ms, or 5,000 points, are what a call plays.
+        """
         now = self.clock.now()
-        for step in self.player.advance(min(elapsed_s, _LONGEST_STEP_S), now=now):
+        stop_s = self.clock.boottime_s() + _LONGEST_TURN_S
+        wanted_s = min(elapsed_s + self._owed_s, _LONGEST_STEP_S)
+        before_ms, points, is_cut_short = self.player.state.played_ms, 0, False
+        for step in self.player.advance(wanted_s, now=now):
             match step:
                 case PricePoint():
                     self._apply(step.last_price, now_ms=epoch_ms(now))
+                    points += 1
                 case FundingDue():
                     self.settle(step)
+                case AvailabilityChange():
+                    self._change_availability(is_available=step.is_available)
+            if points >= _MOST_POINTS_PER_TURN or self.clock.boottime_s() >= stop_s:
+                is_cut_short = True
+                break
+        speed = self.player.state.speed
+        self._owed_s = 0.0
+        if is_cut_short and speed != FASTEST:
+            self._owed_s = max(0.0, wanted_s - (self.player.state.played_ms - before_ms) / 1000 / speed)
         self._publish_soon()
+
+    def _change_availability(self, *, is_available: bool) -> None:
+        """Go away and come back as the path tells; an absence that somebody else ordered is left to them."""
+        if is_available:
+            if self.maintenance.reason == _OUTAGE:
+                self.set_available(True, reason=_OUTAGE)
+        elif self.is_available:
+            self._publish_soon()
+            self.set_available(False, reason=_OUTAGE)
 
     def set_price(self, price: Price) -> None:
         """Put the price by hand, in a market without prices of its own.
@@ -154,6 +187,8 @@ class PaperExchange:
         path = open_path(config)
         self.config = config
         self.player = self._player_of(path, config)
+        self._change_availability(is_available=True)
+        self._owed_s = 0.0
         self._stress = StressMeter()
         self._recent.clear()
         self._apply(path.start_price, now_ms=epoch_ms(self.clock.now()))
@@ -172,6 +207,7 @@ class PaperExchange:
             "source": source_name(self.config),
             "scenario": None if self.config.tape is not None else self.config.scenario,
             "seed": self.config.seed,
+            "liquidates_on": str(self.config.liquidates_on),
             "status": str(state.status),
             "is_start_requested": state.is_start_requested,
             "market_ms": int(state.story_ms),
@@ -304,7 +340,8 @@ class PaperExchange:
         previous_s = due_s = self.clock.boottime_s()
         while True:
             due_s = max(due_s + self.player.tick_s, self.clock.boottime_s())
-            await self.clock.sleep(max(0.0, due_s - self.clock.boottime_s()))
+            # However late the market is, whatever else waits has its turn first.
+            await self.clock.sleep(max(_REST_S, due_s - self.clock.boottime_s()))
             now_s = self.clock.boottime_s()
             self.tick(now_s - previous_s)
             previous_s = now_s

@@ -14,8 +14,9 @@ from axisor.paper.clock import Clock
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
 from axisor.paper.exchange import PaperExchange
 from axisor.paper.rendezvous import leave_token
-from axisor.paper.server import control, rest
+from axisor.paper.server import rest
 from axisor.paper.server.app import STREAM_PATH, Server, build_server
+from axisor.paper.server.control.endpoint import MOUNT as CONTROL_MOUNT
 from axisor.paper.store import Store
 
 __all__ = ["PaperAddresses", "PaperConfig", "RateLimits", "serve"]
@@ -99,6 +100,6 @@ def _addresses(config: PaperConfig, *, port: int, token: str) -> PaperAddresses:
     return PaperAddresses(
         rest_url=f"http://{host}:{port}{rest.MOUNT}",
         stream_url=f"ws://{host}:{port}{STREAM_PATH}",
-        control_url=f"http://{_LOOPBACK if host not in {_LOOPBACK, 'localhost'} else host}:{port}{control.MOUNT}",
+        control_url=f"http://{_LOOPBACK if host not in {_LOOPBACK, 'localhost'} else host}:{port}{CONTROL_MOUNT}",
         control_token=token,
     )

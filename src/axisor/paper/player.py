@@ -1,16 +1,18 @@
 """Plays a price path: maps market time to wall time, loops before the start, pauses, plunges and settles funding.
 
-Nothing here waits or reads a clock: `advance` is told how much wall time has passed and yields what happened.
+Nothing here waits or reads a clock: `advance` is told how much wall time has passed and yields what happened. Its
+state is whole at every step it yields, so a caller that has no more time may stop in the middle.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import msgspec
@@ -20,7 +22,7 @@ from axisor.domain.funding import next_funding_at
 from axisor.domain.trades import Candle
 from axisor.domain.units import Price, round_half_up
 from axisor.paper.market.fundings import FUNDING_INTERVAL_MS, FundingModel
-from axisor.paper.market.paths import PathPoint, PricePath
+from axisor.paper.market.paths import Outage, PathPoint, PricePath
 
 POINT_MS: Final = 200
 PRELUDE_POINTS: Final = 25
@@ -28,6 +30,11 @@ PRELUDE_MS: Final = POINT_MS * PRELUDE_POINTS
 _PRELUDE_SWING: Final = 0.0004
 MIN_SPEED: Final = 0.01
 MAX_SPEED: Final = 100_000.0
+FASTEST: Final = "max"
+type Speed = float | Literal["max"]
+"""Market seconds in a wall second; `max`: as many as the caller of `advance` takes."""
+_HOUR_MS: Final = 3_600_000
+_MOMENTUM_HOURS: Final = 8
 
 
 class MarketStatus(StrEnum):
@@ -62,13 +69,14 @@ class PlayerState(msgspec.Struct, kw_only=True):
     run_id: str
     status: MarketStatus
     resumes_to: MarketStatus
-    speed: float
+    speed: float | Literal["max"]
     story_ms: float = 0.0  # market time since the story began
     prelude_ms: float = 0.0  # position within the present round of the loop
     played_ms: float = 0.0  # prelude and story together; the clock of plunges
     is_start_requested: bool = False
     settled_count: int = 0  # settlements of this run, market mode
     plunges: list[Plunge] = msgspec.field(default_factory=list)
+    next_rate: str = ""  # of the next settlement, fixed at the one before; a decimal number, exact in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,15 @@ class FundingDue:
     rate: Decimal
 
 
-type Step = PricePoint | FundingDue
+@dataclass(frozen=True, slots=True)
+class AvailabilityChange:
+    """The exchange itself goes away, or is back; away, it has no price points and makes no settlement."""
+
+    is_available: bool
+    market_ms: int
+
+
+type Step = PricePoint | FundingDue | AvailabilityChange
 
 
 class Player:
@@ -95,7 +111,7 @@ class Player:
         *,
         funding: FundingModel,
         funding_mode: FundingMode,
-        speed: float,
+        speed: Speed,
         is_started: bool,
         now: datetime,
         funding_offset_ms: int = 0,
@@ -109,15 +125,25 @@ class Player:
         self._points = path.points()
         self._ahead: PathPoint | None = next(self._points, None)
         self._base = path.start_price
+        self._hourly: deque[Price] = deque([path.start_price], maxlen=_MOMENTUM_HOURS)  # at the last full hours
+        self._hour = 0
+        self._edges: deque[tuple[int, bool]] = deque(
+            edge for outage in path.outages for edge in ((outage.start_ms, False), (outage.end_ms, True))
+        )
+        self._is_available = True
         self._next_wall = next_funding_at(now)
         self.state = PlayerState(run_id=str(uuid4()), status=status, resumes_to=status, speed=speed)
+        self._fix_next_rate()
 
     def restore(self, state: PlayerState) -> None:
         """Go on where a saved state was: the path is played silently up to there."""
         self.state = state
         while self._ahead is not None and self._ahead.market_ms <= state.story_ms and state.story_ms > 0:
-            self._base = self._ahead.last_price
-            self._ahead = next(self._points, None)
+            self._take(self._ahead)
+        while self._edges and self._edges[0][0] <= state.story_ms:
+            _, self._is_available = self._edges.popleft()
+        if not state.next_rate:
+            self._fix_next_rate()
 
     @property
     def path(self) -> PricePath:
@@ -130,8 +156,18 @@ class Player:
 
     @property
     def tick_s(self) -> float:
-        """Return how often `advance` should be called, in seconds: once per point, at most 100 times a second."""
-        return min(0.2, max(0.01, POINT_MS / 1000 / self.state.speed))
+        """Return how often `advance` should be called, in seconds: once per point, at most 100 times a second.
+
+        0 while the market plays as fast as possible: again as soon as everything else has had its turn.
+        """
+        if self._is_fastest:
+            return 0.0
+        return min(0.2, max(0.01, POINT_MS / 1000 / self._pace))
+
+    @property
+    def is_available(self) -> bool:
+        """Return whether the exchange is there; not within an outage of the path."""
+        return self._is_available
 
     def start(self) -> None:
         """Begin the story at the end of the present round of the prelude; go on where it was paused."""
@@ -145,10 +181,10 @@ class Player:
             self.state.resumes_to = self.state.status
             self.state.status = MarketStatus.PAUSED
 
-    def set_speed(self, speed: float) -> None:
+    def set_speed(self, speed: Speed) -> None:
         """Play `speed` market seconds in a wall second from now on."""
-        if not MIN_SPEED <= speed <= MAX_SPEED:
-            raise ValueError(f"speed must lie between {MIN_SPEED} and {MAX_SPEED:.0f}, not {speed}")
+        if speed != FASTEST and not MIN_SPEED <= speed <= MAX_SPEED:
+            raise ValueError(f"speed must be {FASTEST} or lie between {MIN_SPEED} and {MAX_SPEED:.0f}, not {speed}")
         self.state.speed = speed
 
     def plunge(self, *, fraction: Decimal, duration_s: float) -> None:
@@ -170,16 +206,20 @@ class Player:
         return self._ahead is not None
 
     def advance(self, elapsed_s: float, *, now: datetime) -> Iterator[Step]:
-        """Yield what happens in `elapsed_s` wall seconds that end at `now`; at least one price point."""
-        if self._funding_mode is FundingMode.WALL and now >= self._next_wall:
+        """Yield what happens in `elapsed_s` wall seconds that end at `now`; at least one price point while available.
+
+        At the speed `max` everything up to the path's end follows, however long that is (a scenario has none): the
+        caller stops when its time is over. A path without points is played in real time then.
+        """
+        if self._funding_mode is FundingMode.WALL and now >= self._next_wall and self._is_available:
             yield self._wall_settlement(now)
         state = self.state
-        left_ms = 0.0 if state.status is MarketStatus.PAUSED else elapsed_s * 1000 * state.speed
+        left_ms = 0.0 if state.status is MarketStatus.PAUSED else elapsed_s * 1000 * self._pace
         has_yielded = False
         if state.status is MarketStatus.PRELUDE:
             round_left_ms = PRELUDE_MS - state.prelude_ms
-            if state.is_start_requested and left_ms >= round_left_ms:
-                left_ms -= round_left_ms
+            if state.is_start_requested and (left_ms >= round_left_ms or state.speed == FASTEST):
+                left_ms = max(0.0, left_ms - round_left_ms)
                 state.played_ms += round_left_ms
                 state.status = MarketStatus.RUNNING
                 state.is_start_requested = False
@@ -190,24 +230,24 @@ class Player:
                 self._base = _prelude_price(self._path.start_price, int(state.prelude_ms // POINT_MS))
         if state.status is MarketStatus.RUNNING:
             end_ms = state.story_ms + left_ms
-            for step in self._story_until(end_ms):
+            for step in self._whole_story() if self._is_fastest else self._story_until(end_ms):
                 has_yielded = has_yielded or isinstance(step, PricePoint)
                 yield step
-            state.played_ms += end_ms - state.story_ms
-            state.story_ms = end_ms
-        if not has_yielded:
+            self._pass(end_ms)
+        if not has_yielded and self._is_available:
             yield PricePoint(self.last_price, int(state.story_ms))
 
     def funding_rate(self) -> Decimal:
-        """Return the rate of the next settlement, a fraction per 8 hours."""
-        return self._funding.rate_at(self._next_boundary_ms + self._funding_offset_ms)
+        """Return the rate of the next settlement, a fraction per 8 hours; it was fixed at the one before."""
+        return Decimal(self.state.next_rate)
 
     def funding_at(self, now: datetime) -> datetime:
-        """Return the wall time of the next settlement at the present speed."""
+        """Return the wall time of the next settlement at the present speed; `max` counts as the largest number."""
         if self._funding_mode is FundingMode.WALL:
             return self._next_wall
         left_ms = self._next_boundary_ms - self.state.story_ms
-        return now + timedelta(milliseconds=max(0.0, left_ms) / self.state.speed)
+        pace = MAX_SPEED if self._is_fastest else self._pace
+        return now + timedelta(milliseconds=max(0.0, left_ms) / pace)
 
     def settle_now(self, rate: Decimal | None) -> FundingDue:
         """Return a settlement outside the timetable, for tests and demonstrations."""
@@ -217,36 +257,84 @@ class Player:
     def _next_boundary_ms(self) -> int:
         return (self.state.settled_count + 1) * FUNDING_INTERVAL_MS - self._funding_offset_ms
 
-    def _story_until(self, end_ms: float) -> Iterator[Step]:
+    @property
+    def _is_fastest(self) -> bool:
         state = self.state
+        return state.speed == FASTEST and state.status is MarketStatus.RUNNING and self._ahead is not None
+
+    @property
+    def _pace(self) -> float:
+        """Return the market seconds of a wall second where there is a clock to follow."""
+        return 1.0 if self.state.speed == FASTEST else self.state.speed
+
+    def _whole_story(self) -> Iterator[Step]:
+        while self._is_fastest and self._ahead is not None:
+            yield from self._story_until(self._ahead.market_ms)
+
+    def _story_until(self, end_ms: float) -> Iterator[Step]:
         while True:
-            boundary_ms = self._next_boundary_ms
-            point = self._ahead
-            is_point_due = point is not None and point.market_ms <= end_ms
-            if (
-                self._funding_mode is FundingMode.MARKET
-                and boundary_ms <= end_ms
-                and (point is None or not is_point_due or boundary_ms <= point.market_ms)
-            ):
-                due = FundingDue(str(uuid5(NAMESPACE_OID, f"{state.run_id}:{boundary_ms}")), self.funding_rate())
-                state.settled_count += 1
-                yield due
+            point_ms = self._ahead.market_ms if self._ahead is not None else math.inf
+            next_ms = min(point_ms, end_ms)
+            if self._edges and self._edges[0][0] <= next_ms:
+                edge_ms, is_available = self._edges[0]
+                # A price of the very moment of the return is still one that the exchange did not see.
+                if not (is_available and edge_ms == point_ms):
+                    yield from self._change_availability()
+                    continue
+            if self._funding_mode is FundingMode.MARKET and self._is_available and self._next_boundary_ms <= next_ms:
+                yield self._market_settlement()
                 continue
-            if point is None or not is_point_due:
+            if self._ahead is None or point_ms > end_ms:
                 return
-            state.played_ms += max(0.0, point.market_ms - state.story_ms)
-            state.story_ms = max(state.story_ms, float(point.market_ms))
-            self._base = point.last_price
-            self._ahead = next(self._points, None)
-            yield PricePoint(self.last_price, point.market_ms)
+            self._pass(point_ms)
+            self._take(self._ahead)
+            if self._is_available:
+                yield PricePoint(self.last_price, int(point_ms))
+            elif self._edges and self._edges[0][0] == point_ms:
+                yield from self._change_availability()
+
+    def _change_availability(self) -> Iterator[Step]:
+        """Go away, or come back and see at once the price that the market has reached meanwhile."""
+        edge_ms, self._is_available = self._edges.popleft()
+        self._pass(edge_ms)
+        yield AvailabilityChange(self._is_available, edge_ms)
+        if self._is_available:
+            yield PricePoint(self.last_price, edge_ms)
+
+    def _market_settlement(self) -> FundingDue:
+        identity = f"{self.state.run_id}:{self._next_boundary_ms}"
+        return self._settlement(identity)
 
     def _wall_settlement(self, now: datetime) -> FundingDue:
-        due = FundingDue(
-            str(uuid5(NAMESPACE_OID, f"{self.state.run_id}:{self._next_wall.isoformat()}")), self.funding_rate()
-        )
-        self.state.settled_count += 1
+        identity = f"{self.state.run_id}:{self._next_wall.isoformat()}"
         self._next_wall = next_funding_at(now)
+        return self._settlement(identity)
+
+    def _settlement(self, identity: str) -> FundingDue:
+        due = FundingDue(str(uuid5(NAMESPACE_OID, identity)), self.funding_rate())
+        self.state.settled_count += 1
+        self._fix_next_rate()
         return due
+
+    def _fix_next_rate(self) -> None:
+        momentum = self._base / self._hourly[0] - 1
+        rate = self._funding.rate_at(self._next_boundary_ms + self._funding_offset_ms, momentum=momentum)
+        self.state.next_rate = str(rate)
+
+    def _pass(self, market_ms: float) -> None:
+        """Let market time go on to a moment, which may be over already."""
+        state = self.state
+        state.played_ms += max(0.0, market_ms - state.story_ms)
+        state.story_ms = max(state.story_ms, float(market_ms))
+
+    def _take(self, point: PathPoint) -> None:
+        """Make a point of the path the present price, and look for the one after it."""
+        hour = point.market_ms // _HOUR_MS
+        while self._hour < hour:
+            self._hourly.append(self._base)
+            self._hour += 1
+        self._base = point.last_price
+        self._ahead = next(self._points, None)
 
     def _plunged(self, base: Price) -> Price:
         factor = Fraction(1)
@@ -268,6 +356,10 @@ class ManualPath:
 
     def __init__(self, start_price: Price) -> None:
         self.start_price = start_price
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        return ()
 
     def points(self) -> Iterator[PathPoint]:
         """Yield nothing: the price is set by the control interface."""

@@ -274,15 +274,15 @@ class Account(msgspec.Struct, kw_only=True):
     balance_sats: int = 0
     keys: list[ApiKey] = msgspec.field(default_factory=list)
     live: dict[str, PaperTrade] = msgspec.field(default_factory=dict)
+    cross: CrossPosition = msgspec.field(default_factory=CrossPosition)
+    cross_orders: dict[str, CrossOrder] = msgspec.field(default_factory=dict)
+    """Open orders of the cross position, by id."""
     usd_cents: int = 0
     """The balance of synthetic dollars."""
     notification_count: int = 0
     read_notification_count: int = 0
     """Every notification numbered up to here has been read."""
     gains: dict[Window, Gain] = msgspec.field(default_factory=dict)
-    cross: CrossPosition = msgspec.field(default_factory=CrossPosition)
-    cross_orders: dict[str, CrossOrder] = msgspec.field(default_factory=dict)
-    """Open orders of the cross position, by id."""
     version: int = 0
     """Grows by one with every change; tells the store what is newer than its file."""
 

@@ -5,17 +5,17 @@ from axisor.paper.clock import epoch_ms
 from axisor.paper.config import PaperConfig
 from axisor.paper.market.fundings import FUNDING_INTERVAL_MS
 from axisor.paper.market.paths import PricePath
-from axisor.paper.market.scenarios import scenario
+from axisor.paper.market.scenarios import MANUAL, scenario
 from axisor.paper.market.tape import TapePath, load_tape
 from axisor.paper.player import ManualPath
 
-MANUAL = "manual"
+__all__ = ["MANUAL", "funding_offset_ms", "open_path", "source_name"]
 
 
 def source_name(config: PaperConfig) -> str:
     """Return what identifies the prices of a configuration: the same name, the same prices."""
     if config.tape is not None:
-        return f"tape {config.tape.name} from {config.tape_start}"
+        return f"tape {config.tape.name} from {config.tape_start} seed {config.seed}"
     return f"scenario {config.scenario} seed {config.seed}"
 
 
@@ -31,7 +31,7 @@ def open_path(config: PaperConfig) -> PricePath:
         ConfigurationError: there is no such scenario, or the tape cannot be read.
     """
     if config.tape is not None:
-        return load_tape(config.tape, start=config.tape_start)
+        return load_tape(config.tape, start=config.tape_start, seed=config.seed)
     if config.scenario == MANUAL:
         return ManualPath(price_from_usd(config.start_price_usd))
     return scenario(config.scenario, config.seed)

@@ -293,7 +293,7 @@ async def test_a_recorded_market_is_played_with_its_past_and_its_own_funding_tim
     start = datetime(2018, 11, 14, 15, 58, tzinfo=UTC)
     async with a_paper_server(scenario="calm", tape=tape, tape_start=start, speed=240.0) as server:
         state = await server.control("GET", "/market")
-        assert state["source"] == f"tape tape.csv from {start}"
+        assert state["source"] == f"tape tape.csv from {start} seed 1"
 
         async def has_settled() -> bool:
             _, settlements = await server.call("GET", "/futures/funding-settlements")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 
 import msgspec
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from axisor.domain.trades import Candle
 from axisor.domain.units import Price
 from axisor.paper.market.fundings import FundingModel
-from axisor.paper.market.paths import PathPoint
+from axisor.paper.market.paths import Outage, PathPoint
 from axisor.paper.market.scenarios import scenario
 from axisor.paper.player import (
     PRELUDE_POINTS,
+    AvailabilityChange,
     FundingDue,
     FundingMode,
     ManualPath,
@@ -21,6 +23,7 @@ from axisor.paper.player import (
     Player,
     PlayerState,
     PricePoint,
+    Speed,
     Step,
 )
 
@@ -35,6 +38,9 @@ class StairPath:
     name = "stairs"
     start_price = START
 
+    def __init__(self, *outages: Outage) -> None:
+        self.outages = outages
+
     def points(self) -> Iterator[PathPoint]:
         number = 0
         while True:
@@ -46,10 +52,14 @@ class StairPath:
 
 
 def a_player(
-    *, is_started: bool = True, speed: float = 1.0, mode: FundingMode = FundingMode.MARKET, offset_ms: int = 0
+    *outages: Outage,
+    is_started: bool = True,
+    speed: Speed = 1.0,
+    mode: FundingMode = FundingMode.MARKET,
+    offset_ms: int = 0,
 ) -> Player:
     return Player(
-        StairPath(),
+        StairPath(*outages),
         funding=FundingModel(1),
         funding_mode=mode,
         speed=speed,
@@ -236,3 +246,147 @@ def test_steps_are_as_frequent_as_points_within_reason() -> None:
     assert a_player(speed=10).tick_s == pytest.approx(0.02)
     assert a_player(speed=10_000).tick_s == pytest.approx(0.01)
     assert a_player(speed=0.1).tick_s == pytest.approx(0.2)
+
+
+AWAY = Outage(600, 1_200)
+
+
+def told(steps: Iterator[Step]) -> list[object]:
+    """Return what happened: the price's distance from the start, whether the exchange is there, or a settlement."""
+    happened: list[object] = []
+    for step in steps:
+        match step:
+            case PricePoint():
+                happened.append(step.last_price - START)
+            case AvailabilityChange():
+                happened.append("back" if step.is_available else "away")
+            case FundingDue():
+                happened.append("settled")
+    return happened
+
+
+def test_in_an_outage_no_price_is_seen_and_the_return_is_one_step_to_the_present_one() -> None:
+    assert told(a_player(AWAY).advance(1.5, now=NOW)) == [0, -1, -2, "away", "back", -6, -7]
+
+
+@pytest.mark.parametrize("step_s", [0.05, 0.2, 0.3, 0.7])
+def test_an_outage_is_the_same_in_however_small_steps_it_is_played(step_s: float) -> None:
+    player = a_player(AWAY)
+    seen: list[object] = []
+    was_away_in_steps = 0
+    while player.state.story_ms < 1_450:
+        seen += told(player.advance(step_s, now=NOW))
+        was_away_in_steps += not player.is_available
+    once_each = [event for index, event in enumerate(seen) if index == 0 or event != seen[index - 1]]
+    assert once_each[:7] == [0, -1, -2, "away", "back", -6, -7]
+    assert was_away_in_steps >= (step_s < 0.6)
+
+
+def test_a_settlement_of_an_outage_waits_for_the_return() -> None:
+    eight_hours = 8 * HOUR_MS
+    player = a_player(Outage(eight_hours - 300, eight_hours + 500), speed=28_800)
+    steps = told(player.advance(1.0001, now=NOW))
+    gone = steps.index("away")
+    price = -(eight_hours // 200) - 2
+    assert steps[gone - 1 : gone + 5] == [price + 4, "away", "back", price, "settled", price - 1]
+
+
+def test_a_wall_settlement_of_an_outage_waits_for_the_return() -> None:
+    player = a_player(Outage(0, 1_000), mode=FundingMode.WALL)
+    assert told(player.advance(0.5, now=NOW)) == ["away"]
+    later = NOW + timedelta(seconds=11)
+    assert told(player.advance(0.1, now=later)) == []
+    assert told(player.advance(0.5, now=later)) == ["back", -5]
+    assert told(player.advance(0.1, now=later)) == ["settled", -6]
+
+
+def test_a_player_restored_within_an_outage_is_still_away() -> None:
+    first = a_player(AWAY)
+    list(first.advance(0.9, now=NOW))
+    assert not first.is_available
+    second = a_player(AWAY)
+    second.restore(first.state)
+    assert not second.is_available
+    assert told(second.advance(0.5, now=NOW)) == ["back", -6, -7]
+
+
+def test_as_fast_as_possible_gives_every_point_for_as_long_as_it_is_asked() -> None:
+    player = a_player(speed="max")
+    assert player.tick_s == 0
+    assert prices(islice(player.advance(0.001, now=NOW), 5)) == [0, -1, -2, -3, -4]
+    assert player.state.story_ms == 800
+    assert prices(islice(player.advance(0.001, now=NOW), 2)) == [-5, -6]
+    player.set_speed(1)
+    assert prices(player.advance(0.2, now=NOW)) == [-7]
+    player.set_speed("max")
+    steps = player.advance(0.001, now=NOW)
+    assert prices(islice(steps, 1)) == [-8]
+    player.pause()
+    assert prices(steps) == []
+    assert prices(player.advance(1, now=NOW)) == [-8]
+
+
+def test_as_fast_as_possible_settles_where_the_market_does() -> None:
+    wanted = 2 * 8 * 18_000
+    fast, slow = a_player(speed="max"), a_player(speed=57_600)
+    seen = list(islice(fast.advance(0.001, now=NOW), wanted))
+    paced = list(slow.advance(1, now=NOW))[:wanted]
+    assert told(iter(seen)) == told(iter(paced))
+    assert told(iter(seen)).count("settled") == 1
+    assert fast.state.played_ms == fast.state.story_ms
+
+
+def test_as_fast_as_possible_a_start_does_not_wait_and_a_still_market_follows_the_clock() -> None:
+    waiting = a_player(is_started=False, speed="max")
+    assert waiting.tick_s > 0
+    assert len(list(waiting.advance(0.2, now=NOW))) == 1
+    waiting.start()
+    assert prices(islice(waiting.advance(0.2, now=NOW), 3)) == [0, -1, -2]
+    still = Player(
+        ManualPath(START),
+        funding=FundingModel(1),
+        funding_mode=FundingMode.MARKET,
+        speed="max",
+        is_started=True,
+        now=NOW,
+    )
+    assert prices(still.advance(0.2, now=NOW)) == [0]
+    assert still.state.story_ms == 200
+    assert still.funding_at(NOW) == NOW + timedelta(hours=8) - timedelta(milliseconds=200)
+
+
+def test_the_rate_that_is_shown_before_a_settlement_is_the_one_that_is_used() -> None:
+    player = a_player(speed=3_600)
+    shown, used = [], []
+    for _ in range(40):
+        before = player.funding_rate()
+        for step in player.advance(0.999, now=NOW):
+            if isinstance(step, FundingDue):
+                shown.append(before)
+                used.append(step.rate)
+    assert len(used) == 4
+    assert shown == used
+
+
+def test_after_a_fall_longs_pay_less_than_the_seed_alone_says() -> None:
+    player = a_player(speed=3_600)
+    dues = [step for step in player.advance(17, now=NOW) if isinstance(step, FundingDue)]
+    alone = [FundingModel(1).rate_at(number * 8 * HOUR_MS) for number in (1, 2)]
+    assert dues[0].rate == alone[0]
+    assert dues[1].rate < alone[1]
+
+
+def test_a_restored_player_keeps_the_rate_that_was_shown() -> None:
+    first = a_player(speed=3_600)
+    list(first.advance(20, now=NOW))
+    second = a_player(speed=3_600)
+    second.restore(msgspec.json.decode(msgspec.json.encode(first.state), type=PlayerState))
+    assert second.funding_rate() == first.funding_rate()
+    of_before = msgspec.json.decode(
+        msgspec.json.encode(first.state).replace(b'"next_rate"', b'"old"'), type=PlayerState
+    )
+    third = a_player(speed=3_600)
+    third.restore(of_before)
+    assert third.funding_rate() != 0
+    rates = [[s.rate for s in p.advance(30, now=NOW) if isinstance(s, FundingDue)] for p in (first, second)]
+    assert rates[0] == rates[1] != []

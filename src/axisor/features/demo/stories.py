@@ -41,8 +41,14 @@ STORIES: Final = {
             ends_after_s=150,
         ),
         Story(
+            name="flash",
+            story="A fall of 8 to 15 % in under two minutes; most of it comes back within ten.",
+            side=PositionSide.LONG,
+            ends_after_s=780,
+        ),
+        Story(
             name="chop",
-            story="Up and down by as much as 1.2 % for some minutes, going nowhere.",
+            story="Up and down by as much as 1.2 %, going nowhere.",
             side=PositionSide.LONG,
             ends_after_s=640,
         ),
@@ -51,6 +57,30 @@ STORIES: Final = {
             story="A slow fall of 9 % in stairs that does not come back: here a guard costs money.",
             side=PositionSide.LONG,
             ends_after_s=300,
+        ),
+        Story(
+            name="gap",
+            story="Jumps of several percent, down and up: levels are passed, not touched.",
+            side=PositionSide.LONG,
+            ends_after_s=660,
+        ),
+        Story(
+            name="outage",
+            story="The exchange is away for 90 s, 30 s and 4 min while the price moves on.",
+            side=PositionSide.LONG,
+            ends_after_s=900,
+        ),
+        Story(
+            name="bull",
+            story="A day's rise of about 11 %, with pullbacks that last for hours.",
+            side=PositionSide.SHORT,
+            ends_after_s=30 * 3600,
+        ),
+        Story(
+            name="bear",
+            story="A day's fall of about 11 %, with rallies that last for hours.",
+            side=PositionSide.LONG,
+            ends_after_s=30 * 3600,
         ),
         Story(
             name="calm",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from axisor.domain.trades import PriceLevel
+from axisor.domain.trades import PositionSide, PriceLevel
 from axisor.domain.units import Price
 from axisor.paper.clock import Clock, epoch_ms
 from axisor.paper.engine.books import Books
@@ -42,6 +42,7 @@ class Core:
         self.books = Books(history)
         self.keys = KeyRing(changed=self.touch)
         self._clock = clock
+        self._liquidates_on = liquidates_on
         self._triggers = Triggers(liquidates_on=liquidates_on, bucket_count=len(self.ladder))
         self._reach: dict[str, Reach] = {}
         self._events: list[EngineEvent] = []
@@ -119,6 +120,14 @@ class Core:
     def best_quote(self, *, is_buy: bool) -> Price:
         """Return the ask (buy) or bid (sell) for the smallest size."""
         return self.quote(_USD_1, is_buy=is_buy)
+
+    def liquidating_price(self, quantity_usd: int, *, side: PositionSide) -> Price:
+        """Return the present price that is compared with liquidation: the last, or the quote where that is worse."""
+        if self._liquidates_on is LiquidatesOn.LAST:
+            return self.last_price
+        is_long = side is PositionSide.LONG
+        quote = self.quote(quantity_usd, is_buy=not is_long)
+        return min(self.last_price, quote) if is_long else max(self.last_price, quote)
 
     # Levels
 

@@ -94,8 +94,8 @@ class Engine:
         self.keys.adopt(account)
         self.books.adopt(account)
         self.isolated.adopt(account)
-        self.swaps.adopt(account)
         self.cross.adopt(account)
+        self.swaps.adopt(account)
 
     def find_account(self, account_id: str) -> Account | None:
         return self._core.accounts.get(account_id)

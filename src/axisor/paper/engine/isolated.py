@@ -209,7 +209,8 @@ class IsolatedDesk:
             amount_sats=amount_sats,
             market_price=self.exit_quote(trade),
         )
-        if _is_reached(trade.side, price=self._core.last_price, liquidation_price=state.liquidation_price):
+        present_price = self._core.liquidating_price(trade.quantity_usd, side=trade.side)
+        if _is_reached(trade.side, price=present_price, liquidation_price=state.liquidation_price):
             raise AmountOutOfRange("the trade would be liquidated at once", amount_sats=amount_sats)
         account.balance_sats += amount_sats
         trade.sum_cash_in_pnl_sats += state.from_pnl_sats

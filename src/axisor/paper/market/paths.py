@@ -22,6 +22,14 @@ class PathPoint:
     last_price: Price
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A stretch of market time in which the exchange itself is away: from `start_ms` on, back at `end_ms`."""
+
+    start_ms: int
+    end_ms: int
+
+
 class PricePath(Protocol):
     """A market to play: the same points every time it is asked."""
 
@@ -30,6 +38,11 @@ class PricePath(Protocol):
 
     @property
     def start_price(self) -> Price: ...
+
+    @property
+    def outages(self) -> Sequence[Outage]:
+        """Return when the exchange is away, in order and apart; prices move on meanwhile."""
+        ...
 
     def points(self) -> Iterator[PathPoint]:
         """Yield the points, market time increasing from 0."""
@@ -40,6 +53,14 @@ class PricePath(Protocol):
 
         Their times are the tape's own; an invented path starts at `INVENTED_START`.
         """
+        ...
+
+
+class Noise(Protocol):
+    """Deviations from a story, one pair for every point."""
+
+    def step(self) -> tuple[float, float]:
+        """Return the next slow and fast deviation, each between −1 and 1."""
         ...
 
 

@@ -23,7 +23,7 @@ from axisor.domain.contract import MAX_PRICE, MIN_PRICE
 from axisor.domain.errors import ConfigurationError
 from axisor.domain.trades import Candle
 from axisor.domain.units import TICKS_PER_USD, Price, usd
-from axisor.paper.market.paths import MS_PER_S, PathPoint, tick_nearest
+from axisor.paper.market.paths import MS_PER_S, Outage, PathPoint, tick_nearest
 
 HISTORY_MINUTES: Final = 7 * 24 * 60
 """How many candles before the start a tape remembers."""
@@ -73,6 +73,11 @@ class TapePath:
     _times_ms: array[int] = field(repr=False)
     _ticks: array[int] = field(repr=False)  # open, high, low, close of each candle, one after the other
     _past: tuple[Candle, ...] = field(repr=False)
+    seed: int = 0
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        return ()
 
     @property
     def candle_count(self) -> int:
@@ -81,11 +86,12 @@ class TapePath:
 
     def points(self) -> Iterator[PathPoint]:
         """Yield a point every 2 s of every recorded minute; none in minutes without a candle."""
-        ticks, first_ms = self._ticks, self._times_ms[0]
+        ticks, first_ms, seed = self._ticks, self._times_ms[0], self.seed
         for index, time_ms in enumerate(self._times_ms):
             at = 4 * index
             start_ms = time_ms - first_ms
-            for number, price in enumerate(minute_path(ticks[at], ticks[at + 1], ticks[at + 2], ticks[at + 3])):
+            minute = minute_path(ticks[at], ticks[at + 1], ticks[at + 2], ticks[at + 3], seed=seed)
+            for number, price in enumerate(minute):
                 yield PathPoint(start_ms + number * _POINT_MS, price)
 
     def history(self, *, minutes: int) -> Sequence[Candle]:
@@ -94,16 +100,16 @@ class TapePath:
         return [candle for candle in self._past if candle.at >= oldest]
 
 
-def minute_path(open_tick: int, high_tick: int, low_tick: int, close_tick: int) -> Iterator[Price]:
+def minute_path(open_tick: int, high_tick: int, low_tick: int, close_tick: int, *, seed: int = 0) -> Iterator[Price]:
     """Yield 30 prices in half-dollars that touch open, both extremes and close of a minute, and never leave its range.
 
-    A minute that rose usually touches its low first, one that fell its high; the choice and the moments follow from
-    the four prices alone, so nothing that comes later is known.
+    A minute that rose touches its low first in 11 cases of 16, one that fell its high; the choice and the moments
+    follow from the four prices and the seed alone, so nothing that comes after the minute is known.
 
     >>> [price for price in minute_path(100, 110, 90, 105)][:: POINTS_PER_CANDLE - 1]
     [100, 105]
     """
-    chance = _mixed(open_tick, high_tick, low_tick, close_tick)
+    chance = _mixed(seed, open_tick, high_tick, low_tick, close_tick)
     is_usual = chance % 16 < _USUAL_ORDER_OF_16
     is_low_first = (close_tick >= open_tick) == is_usual
     first, second = (low_tick, high_tick) if is_low_first else (high_tick, low_tick)
@@ -119,8 +125,10 @@ def minute_path(open_tick: int, high_tick: int, low_tick: int, close_tick: int) 
         yield Price(to_tick)
 
 
-def load_tape(path: Path, *, start: datetime | None = None) -> TapePath:
+def load_tape(path: Path, *, start: datetime | None = None, seed: int = 0) -> TapePath:
     """Return the recorded market of a file from its first candle at or after `start`.
+
+    The seed decides, within what the candles leave open, the way from one of their prices to the next.
 
     Raises:
         ConfigurationError: the file cannot be read, has no candle from there on, or a row is wrong; names file, line
@@ -163,6 +171,7 @@ def load_tape(path: Path, *, start: datetime | None = None) -> TapePath:
         _times_ms=times_ms,
         _ticks=ticks,
         _past=tuple(remembered),
+        seed=seed,
     )
 
 

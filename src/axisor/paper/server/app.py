@@ -9,7 +9,7 @@ from axisor.paper.exchange import PaperExchange
 from axisor.paper.server import rest
 from axisor.paper.server.account_routes import ACCOUNT_ROUTES
 from axisor.paper.server.auth import Authenticator
-from axisor.paper.server.control import ControlEndpoint
+from axisor.paper.server.control.endpoint import ControlEndpoint
 from axisor.paper.server.cross_routes import CROSS_ROUTES
 from axisor.paper.server.isolated_routes import ISOLATED_ROUTES
 from axisor.paper.server.notifications_routes import NOTIFICATIONS_ROUTES

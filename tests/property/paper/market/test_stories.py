@@ -1,5 +1,6 @@
 """What the demo's story relies on, for every seed."""
 
+import math
 from fractions import Fraction
 from itertools import islice, pairwise
 
@@ -166,11 +167,88 @@ def test_calm_stays_within_its_bounds_and_leaves_the_spread_alone() -> None:
         assert widest < Fraction(1, 2)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_chop_never_leaves_its_bounds_in_hours_and_keeps_moving() -> None:
+    points = played("chop", 3, 6 * 3_600 * 5)
+    moves = [Fraction(point.last_price, points[0].last_price) - 1 for point in points]
+    assert Fraction(-12, 1000) <= min(moves) <= max(moves) <= Fraction(12, 1000)
+    by_hour = [moves[start : start + 3_600 * 5] for start in range(0, len(moves), 3_600 * 5)]
+    assert all(max(hour) - min(hour) >= Fraction(2, 1000) for hour in by_hour)
+
+
+def test_a_flash_crash_falls_within_two_minutes_and_most_of_it_is_back_within_ten() -> None:
+    for seed in range(40):
+        story = scenario("flash", seed)
+        points = played("flash", seed, story.story_ms // STEP_MS)
+        check_every_step(points, story)
+        prices = [point.last_price for point in points]
+        start, low = prices[0], min(prices)
+        at_low = prices.index(low)
+        assert Fraction(8, 100) <= 1 - Fraction(low, start) <= Fraction(15, 100)
+        above = max(index for index, price in enumerate(prices[:at_low]) if price >= start * 0.997)
+        assert (at_low - above) * STEP_MS <= 120_000
+        back = max(prices[at_low : at_low + 600_000 // STEP_MS])
+        assert Fraction(65, 100) <= Fraction(back - low, start - low) <= Fraction(95, 100)
+
+
+def test_a_gap_jumps_four_times_both_ways_and_moves_as_others_do_between() -> None:
+    for seed in range(40):
+        story = scenario("gap", seed)
+        points = played("gap", seed, story.story_ms // STEP_MS)
+        steps = [Fraction(after.last_price, before.last_price) - 1 for before, after in pairwise(points)]
+        jumps = [step for step in steps if abs(step) > Fraction(12, 10_000)]
+        assert [step > 0 for step in jumps] == [False, True, False, True]
+        assert all(Fraction(2, 100) <= abs(step) <= Fraction(65, 1000) for step in jumps)
+        assert all(story.lowest <= point.last_price <= story.highest for point in points)
+
+
+def test_in_an_outage_the_price_moves_on_while_the_exchange_is_away_for_the_stated_times() -> None:
+    for seed in range(50):
+        story = scenario("outage", seed)
+        assert [outage.end_ms - outage.start_ms for outage in story.outages] == [90_000, 30_000, 240_000]
+        assert all(before.end_ms + 60_000 <= after.start_ms for before, after in pairwise(story.outages))
+        points = played("outage", seed, story.story_ms // STEP_MS)
+        check_every_step(points, story)
+        for outage in story.outages:
+            before, after = points[outage.start_ms // STEP_MS], points[outage.end_ms // STEP_MS]
+            assert abs(Fraction(after.last_price, before.last_price) - 1) >= Fraction(4, 1000)
+
+
+@pytest.mark.parametrize(("name", "sign"), [("bull", 1), ("bear", -1)])
+def test_a_trend_goes_its_way_in_a_day_and_comes_back_for_hours_on_it(name: str, sign: int) -> None:
+    story = scenario(name, 5)
+    points = played(name, 5, story.story_ms // STEP_MS)
+    check_every_step(points, story)
+    prices = [point.last_price for point in points]
+    assert Fraction(107, 1000) <= sign * (Fraction(prices[-1], prices[0]) - 1) <= Fraction(113, 1000)
+    assert 15 * 3_600_000 <= story.story_ms <= 32 * 3_600_000
+    hourly = prices[:: 3_600 * 5]
+    against = [sign * (after - before) < 0 for before, after in pairwise(hourly)]
+    assert len(against) / 4 <= sum(against) <= len(against) / 2
+    best, deepest = hourly[0], 0.0
+    for price in hourly:
+        best = max(best, price) if sign > 0 else min(best, price)
+        deepest = max(deepest, sign * (best - price) / best)
+    assert deepest >= 0.008
+
+
+BRIEFLY_TOLD = [name for name in SCENARIOS if name not in {"bull", "bear", "chop"}]
+
+
+@pytest.mark.parametrize("name", BRIEFLY_TOLD)
 def test_after_its_story_a_market_goes_on_calmly_around_where_it_ended(name: str) -> None:
     for seed in range(10):
         story = scenario(name, seed)
         points = list(islice(story.points(), story.story_ms // STEP_MS + 15 * 60 * 5))
-        end = at(round(story.beats[-1].usd))
+        level = math.prod(jump.ratio for jump in story.jumps)
+        end = at(round(story.beats[-1].usd * level))
         for point in points[story.story_ms // STEP_MS :]:
             assert abs(point.last_price - end) <= end * 0.003
+
+
+@pytest.mark.parametrize("name", ["bull", "bear"])
+def test_after_its_day_a_trend_goes_on_calmly_too(name: str) -> None:
+    story = scenario(name, 2)
+    points = list(islice(story.points(), story.story_ms // STEP_MS + 15 * 60 * 5))
+    end = at(round(story.beats[-1].usd))
+    for point in points[story.story_ms // STEP_MS :]:
+        assert abs(point.last_price - end) <= end * 0.003

@@ -38,3 +38,11 @@ def test_high_rates_come_together() -> None:
     away = [rate - mean for rate in seen]
     neighbours = sum((a * b for a, b in pairwise(away)), Decimal(0)) / sum((a * a for a in away), Decimal(0))
     assert neighbours > Decimal("0.2")
+
+
+def test_a_rise_adds_to_the_rate_and_the_bounds_hold() -> None:
+    model = FundingModel(3)
+    assert model.rate_at(0, momentum=0.05) - model.rate_at(0) == Decimal("0.0004")
+    assert model.rate_at(0, momentum=-0.05) - model.rate_at(0) == Decimal("-0.0004")
+    assert model.rate_at(0, momentum=9.0) == LARGEST_RATE
+    assert model.rate_at(0, momentum=-9.0) == -LARGEST_RATE

@@ -8,6 +8,7 @@ from axisor.domain.errors import ConfigurationError
 from axisor.domain.trades import PositionSide
 from axisor.paper.market.paths import INVENTED_START, PathPoint
 from axisor.paper.market.scenarios import SCENARIOS, scenario
+from axisor.paper.market.stories import STORIES
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -67,7 +68,8 @@ def test_history_ends_at_the_start_and_is_a_chain_of_whole_candles(name: str) ->
 def test_a_market_says_in_one_line_what_happens(name: str) -> None:
     story = scenario(name, 0).story
     assert story.endswith(".")
-    assert len(story) <= 100
+    assert len(story) <= 85
+    assert story == STORIES[name]
     assert "\n" not in story
 
 
@@ -79,5 +81,9 @@ def test_a_buyer_of_the_crash_and_a_seller_of_the_squeeze_enter_at_62000() -> No
 
 
 def test_an_unknown_market_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="choose one of crash, squeeze, chop, bleed, calm"):
+    with pytest.raises(ConfigurationError, match="choose one of crash, squeeze, flash, chop, .*, calm or manual"):
         scenario("moon", 1)
+
+
+def test_every_market_has_a_line_in_the_help() -> None:
+    assert list(STORIES) == list(SCENARIOS)

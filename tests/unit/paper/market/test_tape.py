@@ -1,4 +1,5 @@
 import gzip
+from array import array
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.factories.minutes import year_2018
 from tests.factories.prices import at
 
 from axisor.domain.errors import ConfigurationError
@@ -13,7 +15,7 @@ from axisor.domain.units import Price
 from axisor.paper.market.paths import PathPoint
 from axisor.paper.market.tape import POINTS_PER_CANDLE, TapePath, load_tape, minute_path
 
-YEAR_2018 = Path(__file__).parents[4].parent / "shared" / "data" / "btcusd-1m-2018.csv.gz"
+YEAR_2018 = year_2018()
 START = datetime(2026, 1, 1, tzinfo=UTC)
 START_MS = int(START.timestamp()) * 1000
 GOOD = (
@@ -66,6 +68,54 @@ def test_a_minute_touches_open_both_extremes_and_close_and_never_leaves_its_rang
     assert (prices[0], prices[-1]) == (open_, close)
     assert (min(prices), max(prices)) == (low, high)
     assert prices == list(minute_path(open_, high, low, close))
+
+
+candles = st.lists(st.tuples(ticks, ticks, ticks, ticks), min_size=1, max_size=12)
+
+
+def a_tape(fours: list[tuple[int, int, int, int]], seed: int) -> tuple[TapePath, list[tuple[int, int, int, int]]]:
+    """Return a tape of made-up minutes, every third of them missing, and their open, high, low and close."""
+    bars = [(four[0], max(four), min(four), four[3]) for four in fours]
+    times = array("q", (60_000 * (number + number // 2) for number in range(len(bars))))
+    tape = TapePath(
+        name="made up",
+        starts_at=START,
+        start_price=Price(bars[0][0]),
+        seed=seed,
+        _times_ms=times,
+        _ticks=array("q", (price for bar in bars for price in bar)),
+        _past=(),
+    )
+    return tape, bars
+
+
+@given(fours=candles, seed=st.integers(0, 2**32))
+def test_candles_made_again_from_the_path_are_those_of_the_tape(
+    fours: list[tuple[int, int, int, int]], seed: int
+) -> None:
+    tape, bars = a_tape(fours, seed)
+    again = []
+    for points in minutes_of(tape).values():
+        prices = [point.last_price for point in points]
+        again.append((prices[0], max(prices), min(prices), prices[-1]))
+    assert again == bars
+
+
+@given(fours=candles, seed=st.integers(0, 2**32), data=st.data())
+def test_what_comes_after_a_minute_does_not_change_the_path_within_it(
+    fours: list[tuple[int, int, int, int]], seed: int, data: st.DataObject
+) -> None:
+    known = data.draw(st.integers(1, len(fours)))
+    whole, begun = a_tape(fours, seed)[0], a_tape(fours[:known], seed)[0]
+    assert list(whole.points())[: known * POINTS_PER_CANDLE] == list(begun.points())
+
+
+def test_a_seed_gives_the_same_way_through_the_minutes_and_another_seed_another() -> None:
+    def played(seed: int) -> list[PathPoint]:
+        return list(a_tape([(120_000, 120_300, 119_700, 120_100 + number) for number in range(9)], seed)[0].points())
+
+    assert played(4) == played(4)
+    assert played(4) != played(5)
 
 
 def test_a_minute_that_rose_usually_touches_its_low_first_one_that_fell_its_high() -> None:
@@ -199,8 +249,8 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> 
 
 
 def test_the_real_year_2018_is_read_from_a_date_and_keeps_to_its_candles() -> None:
-    if not YEAR_2018.exists():
-        pytest.skip(f"the file {YEAR_2018} is absent")
+    if YEAR_2018 is None:
+        pytest.skip("the recorded year 2018 is absent: no shared/data beside the checkout")
     tape = load_tape(YEAR_2018, start=datetime(2018, 11, 14, tzinfo=UTC))
     assert tape.starts_at == datetime(2018, 11, 14, tzinfo=UTC)
     assert tape.candle_count == 68_636
