@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.factories.paper_disk import on_disk
 from tests.fixtures.stack import free_port
 from tests.fixtures.up import ROOT, Up
 
 from axisor.paper.engine.books import Books
-from axisor.paper.history import CLOSED_TRADES, POSTINGS, History, MemoryHistory
+from axisor.paper.history import CLOSED_TRADES, POSTINGS, History
 from axisor.paper.records import Account, CloseKind, PaperTrade, Posting
-from axisor.paper.store import Store
 
 CHROMIUM = os.environ.get("AXISOR_TEST_CHROMIUM", "/usr/bin/chromium")
 QUIET_CHROMIUM = (
@@ -98,27 +98,24 @@ def trades_of(url: str, token: str) -> dict[str, dict[str, Any]]:
 class OnDisk:
     """One account as the paper exchange keeps it on its disk."""
 
-    account: Account
-    history: History
+    postings: list[Posting]
+    closed: dict[str | None, PaperTrade]
+    net_flows: dict[str, int]
 
-    @property
-    def postings(self) -> list[Posting]:
-        return list(self.history.oldest_first(self.account.account_id, POSTINGS))
-
-    @property
-    def closed(self) -> dict[str | None, PaperTrade]:
-        trades = self.history.oldest_first(self.account.account_id, CLOSED_TRADES)
-        return {trade.client_id: trade for trade in trades}
-
-    @property
-    def net_flows(self) -> dict[str, int]:
-        return Books(self.history).net_flows(self.account)
+    @classmethod
+    def of(cls, account: Account, history: History) -> "OnDisk":
+        closed = history.oldest_first(account.account_id, CLOSED_TRADES)
+        return cls(
+            postings=list(history.oldest_first(account.account_id, POSTINGS)),
+            closed={trade.client_id: trade for trade in closed},
+            net_flows=Books(history).net_flows(account),
+        )
 
 
 def books_of(data_dir: Path) -> dict[str, OnDisk]:
     """Return the two accounts of the demo: the one with top-ups is the guarded one."""
-    history = MemoryHistory()
-    accounts = [OnDisk(account, history) for account in Store(data_dir / "demo" / "exchange").load_accounts(history)]
+    with on_disk(data_dir / "demo" / "exchange") as (history, stored):
+        accounts = [OnDisk.of(account, history) for account in stored]
     guarded = next(one for one in accounts if any(p.kind == "add_margin" for p in one.postings))
     unguarded = next(one for one in accounts if one is not guarded)
     return {"guarded": guarded, "unguarded": unguarded}

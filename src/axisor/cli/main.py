@@ -173,6 +173,13 @@ def exchange(
         Literal["last", "quote"], typer.Option(help="The last price, or also the quote for the trade's size.")
     ] = "last",
     data_dir: Annotated[Path | None, typer.Option(help="Keep accounts and trades there; default: in memory.")] = None,
+    private_rate: Annotated[
+        float, typer.Option(min=0, help="Signed requests a second for each key, twice as many in a burst; 0: no limit.")
+    ] = 10.0,
+    public_rate: Annotated[
+        float, typer.Option(min=0, help="Public requests a second for each address, as above.")
+    ] = 5.0,
+    window: Annotated[float, typer.Option(min=1, help="Seconds a signature's time may be off.")] = 30.0,
     faults: Annotated[str | None, typer.Option(help="Faults to have, e.g. 'lose_answer_after_apply:nth=2'.")] = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", help="Stay calm until told to start.")] = False,
 ) -> None:
@@ -190,6 +197,9 @@ def exchange(
         liquidates_on=liquidates_on,
         data_dir=data_dir,
         start_paused=start_paused,
+        private_per_s=private_rate,
+        public_per_s=public_rate,
+        window_s=window,
         faults=faults,
     )
     serve_exchange(options, say=lambda text: print(text, flush=True))
@@ -225,6 +235,22 @@ def create_account(
         return
     for name, value in account.items():
         print(f"{name:<11}{value}")
+
+
+@_exchange_app.command(
+    "control", epilog="""Example: axisor exchange control --port 9000 POST /market/price '{"last_price": 60000}'"""
+)
+def control_exchange(
+    method: Annotated[str, typer.Argument(help="GET, POST, PUT or DELETE.")],
+    path: Annotated[str, typer.Argument(help="Such as /market/price, /faults, /requests or /books.")],
+    body: Annotated[str | None, typer.Argument(help="A JSON object, where the request has one.")] = None,
+    *,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the exchange runs.")],
+) -> None:
+    """Move the market, inject faults, open the books of a running paper exchange; prints its answer as JSON."""
+    from axisor.cli.exchange import control, parse_body
+
+    print(json.dumps(control(port=port, method=method, path=path, body=parse_body(body)), indent=2))
 
 
 _ROOT_HELP: Final = "Folder of the instances `demo` and `live`."

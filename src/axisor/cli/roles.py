@@ -6,15 +6,18 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 import uvloop
 
+from axisor.domain.errors import ConfigurationError
 from axisor.infra import logs, ready
 from axisor.settings import Settings, load
 
 log = structlog.get_logger(__name__)
+
+type Level = Literal["debug", "info", "warning", "error"]
 
 # Imported when asked for: a role starts in half the time without the others.
 ENTRY_POINTS: Final = {
@@ -35,12 +38,15 @@ def run_role(role: str) -> None:
     run_until_stopped(lambda stop: run(settings, stop=stop), role=role)
 
 
-def start_logging(settings: Settings, *, role: str) -> None:
-    """Log to stderr, and to a file of the role where a data folder was named; under a supervisor to the file alone."""
+def start_logging(settings: Settings, *, role: str, level: Level | None = None) -> None:
+    """Log to stderr, and to a file of the role where a data folder was named; under a supervisor to the file alone.
+
+    `level` is for where the settings name none.
+    """
     is_supervised = settings.process.parent_fd is not None
     logs.configure(
         role=role,
-        level=settings.logging.level,
+        level=level if level is not None and "AXISOR_LOG_LEVEL" not in os.environ else settings.logging.level,
         form=settings.logging.format,
         log_dir=settings.paths.log_dir if "AXISOR_DATA_DIR" in os.environ else None,
         to_stderr=not is_supervised,
@@ -61,6 +67,9 @@ def run_until_stopped(work: Callable[[asyncio.Event], Awaitable[None]], *, role:
 
     try:
         uvloop.run(run())
+    except ConfigurationError as error:
+        log.info("role_misconfigured", role=role, reason=error.message)  # the command line says it to the person
+        raise
     except Exception:
         log.exception("role_failed", role=role)
         raise

@@ -63,6 +63,10 @@ class CandleBook:
     def bars(self) -> Sequence[Bar]:
         return self._bars
 
+    def since(self, start_ms: int) -> list[Bar]:
+        """Return the bars that begin at `start_ms` or later, oldest first."""
+        return self._bars[bisect_left(self._bars, start_ms, key=lambda bar: bar.start_ms) :]
+
     def observe(self, price: Price, *, now_ms: int, index_price: Price = _NO_INDEX) -> bool:
         """Take one price point; return whether it began a new minute."""
         start_ms = _minute(now_ms)

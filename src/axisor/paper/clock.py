@@ -29,6 +29,11 @@ def epoch_ms(at: datetime) -> int:
     return whole * 1000 + at.microsecond // 1000
 
 
+def epoch_us(at: datetime) -> int:
+    """Return whole microseconds since the Unix epoch."""
+    return epoch_ms(at) * 1000 + at.microsecond % 1000
+
+
 def datetime_of(ms: int) -> datetime:
     """Return the aware UTC instant of milliseconds since the epoch."""
     seconds, rest = divmod(ms, 1000)

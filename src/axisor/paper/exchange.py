@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,25 +14,27 @@ import structlog
 
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
+from axisor.infra.tasks import TaskSet
 from axisor.paper import topics
-from axisor.paper.candles import CandleBook
+from axisor.paper.candles import RANGES, Bar, CandleBook
 from axisor.paper.clock import Clock, epoch_ms, iso
-from axisor.paper.conditions import Maintenance
+from axisor.paper.conditions import Maintenance, Prices, StalePrices, WrongClock
 from axisor.paper.config import PaperConfig
 from axisor.paper.engine import Engine
 from axisor.paper.errors import MarketBusy
 from axisor.paper.events import EngineEvent
-from axisor.paper.faults import FaultBook
-from axisor.paper.history import MemoryHistory
+from axisor.paper.faults import FaultBook, InjectionLog
+from axisor.paper.history import EXCHANGE, SETTLEMENTS
 from axisor.paper.hub import Hub
 from axisor.paper.market.fundings import FundingModel
 from axisor.paper.market.ladder import StressMeter, ladder
 from axisor.paper.market.paths import PricePath
 from axisor.paper.news import NewsBoard
 from axisor.paper.player import FASTEST, AvailabilityChange, FundingDue, MarketStatus, Player, PricePoint
+from axisor.paper.records import Settlement
 from axisor.paper.request_log import RequestLog
 from axisor.paper.sources import MANUAL, funding_offset_ms, open_path, source_name
-from axisor.paper.store import MarketFile, Settlement, Store
+from axisor.paper.store import MarketPosition, Store
 from axisor.paper.wire import market as wire_market
 from axisor.paper.wire.announcements import announcement
 from axisor.paper.wire.numbers import PAIR, price_number
@@ -47,23 +49,27 @@ _MOST_POINTS_PER_TURN: Final = 5_000
 _REST_S: Final = 0.001
 _OUTAGE: Final = "outage of the scenario"
 _DAY_MS: Final = 86_400_000
-_KEPT_SETTLEMENTS: Final = 10_000
+_MOST_UNWRITTEN_ROWS: Final = 50_000
 
 
 class PaperExchange:
     """One exchange. Requests and the market change it from one event loop; `commit` makes changes durable and known."""
 
-    def __init__(self, config: PaperConfig, *, clock: Clock, store: Store | None) -> None:
+    def __init__(self, config: PaperConfig, *, clock: Clock, store: Store) -> None:
         self.config = config
         self.clock = clock
         self.maintenance = Maintenance(clock)
         self.hub = Hub(is_open=lambda: self.is_available)
         self.news = NewsBoard(self.hub)
-        self.faults = FaultBook(config.faults)
+        self.stale_prices = StalePrices(clock)
+        self.wrong_clock = WrongClock(clock)
+        own_faults = [msgspec.structs.replace(fault) for fault in config.faults]
+        self.faults = FaultBook(own_faults, seed=config.seed, now_s=clock.boottime_s())
+        self.injections = InjectionLog()
         self.requests = RequestLog()
-        self.settlements: list[Settlement] = []
         self._store = store
         self._commit_lock = asyncio.Lock()
+        self._commits = TaskSet("commits")
         self._commit_wanted = asyncio.Event()
         path = open_path(config)
         self.player = self._player_of(path, config)
@@ -74,23 +80,21 @@ class PaperExchange:
         self.candles = CandleBook.with_history(
             path.history(minutes=config.history_minutes), now_ms=epoch_ms(clock.now())
         )
-        self._saved_bars = 0
-        if store is not None and (bars := store.load_bars()):
+        self._saved_bar_ms = 0
+        if bars := store.load_bars():
             self.candles = CandleBook(bars)
-        if store is not None and (saved := store.load_market()) is not None:
+        if (saved := store.load_market()) is not None:
             self._continue(saved)
-        self._history = MemoryHistory()
         self.engine = Engine(
             clock=clock,
             last_price=self.player.last_price,
             ladder=ladder(self.player.last_price, Fraction(0)),
             liquidates_on=config.liquidates_on,
             max_live_trades=config.max_live_trades,
-            history=self._history,
+            history=store.history,
         )
-        if store is not None:
-            for account in store.load_accounts(self._history):
-                self.engine.adopt(account)
+        for account, sums in store.load_accounts():
+            self.engine.adopt(account, sums)
         self._change_availability(is_available=self.player.is_available)
 
     # Maintenance
@@ -103,7 +107,8 @@ class PaperExchange:
     def set_available(self, is_available: bool, *, reason: str, for_s: float | None = None) -> None:
         """Let the trading engine answer again, or go away: for `for_s` seconds, or until it is told to be back."""
         if is_available:
-            self.maintenance.end(reason=reason)
+            self.maintenance.end()
+            log.info("maintenance_ended", reason=reason)
         else:
             self.maintenance.begin(reason=reason, for_s=for_s)
 
@@ -155,6 +160,7 @@ class PaperExchange:
         if self.player.has_points and self.player.state.status is not MarketStatus.PAUSED:
             raise MarketBusy("the market moves by itself: pause it, or use the scenario manual")
         self.player.set_price(price)
+        self._stress = StressMeter()  # what a hand does is no nervousness of the market
         self._apply(self.player.last_price, now_ms=epoch_ms(self.clock.now()))
         self._publish_soon()
 
@@ -165,14 +171,10 @@ class PaperExchange:
         self.engine.settle_funding(
             settlement_id=due.settlement_id, rate=due.rate, fixing_price=fixing_price, at_ms=at_ms
         )
-        settlement = Settlement(
-            settlement_id=due.settlement_id, at_ms=at_ms, rate=str(due.rate), fixing_price=fixing_price
-        )
-        if not any(known.settlement_id == due.settlement_id for known in self.settlements[-3:]):
-            self.settlements.append(settlement)
-        del self.settlements[:-_KEPT_SETTLEMENTS]
         self.hub.publish_price(topics.FUNDING, self.funding_frame())
         log.info("funding_settled", rate=str(due.rate), fixing_price=fixing_price)
+        settlement = self.engine.history.find(EXCHANGE, SETTLEMENTS, due.settlement_id)
+        assert settlement is not None
         return settlement
 
     def restart(self, config: PaperConfig, *, is_forced: bool) -> None:
@@ -236,8 +238,7 @@ class PaperExchange:
             funding_offset_ms=funding_offset_ms(path),
         )
 
-    def _continue(self, saved: MarketFile) -> None:
-        self.settlements = saved.settlements
+    def _continue(self, saved: MarketPosition) -> None:
         if saved.source == source_name(self.config):
             self.player.restore(saved.player)
             if not self.player.has_points:
@@ -248,15 +249,16 @@ class PaperExchange:
         self._recent.append(price)
         self.engine.advance(price, quotes)
         self.candles.observe(price, now_ms=now_ms, index_price=self.index_price)
-        self._publish_prices(price, quotes, now_ms=now_ms)
+        self._publish_prices()
 
     # Frames
 
     def ticker_frame(self, now_ms: int) -> dict[str, Any]:
+        prices = self.told_prices
         return {
             "time": now_ms,
-            "lastPrice": price_number(self.engine.last_price),
-            "index": price_number(self.index_price),
+            "lastPrice": price_number(prices.last_price),
+            "index": price_number(prices.index_price),
             "funding": self.funding_frame()["current"],
         }
 
@@ -271,14 +273,29 @@ class PaperExchange:
         """Return when the next settlement is due, to the second: the market's clock ticks in steps."""
         return (epoch_ms(self.player.funding_at(now)) + 500) // 1000 * 1000
 
+    @property
+    def told_prices(self) -> Prices:
+        """Return the prices that clients are told: the present ones, unless a fault holds old ones."""
+        return self.stale_prices.prices or Prices(
+            last_price=self.engine.last_price, index_price=self.index_price, ladder=self.engine.ladder
+        )
+
+    def hold_prices(self, *, for_s: float | None) -> Prices:
+        """Return the present prices, which clients are told from now on while the engine moves on."""
+        bars = {interval: next(self.candles.newest_first(interval), None) for interval in RANGES}
+        held = self.stale_prices.prices or replace(self.told_prices, bars=bars)
+        self.stale_prices.hold(held, for_s=for_s)
+        return held
+
     def frame_of(self, topic: str) -> dict[str, Any] | None:
         """Return the present frame of a public price topic, None where the topic has none."""
-        now_ms = epoch_ms(self.clock.now())
+        now_ms = epoch_ms(self.wrong_clock.told_time())
+        prices = self.told_prices
         frames: dict[str, Callable[[], dict[str, Any] | None]] = {
             topics.TICKER: lambda: self.ticker_frame(now_ms),
-            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": price_number(self.engine.last_price)},
-            topics.INDEX: lambda: {"time": now_ms, "index": price_number(self.index_price)},
-            topics.BUCKETS: lambda: _buckets_frame(self.engine.ladder, now_ms),
+            topics.LAST_PRICE: lambda: {"time": now_ms, "lastPrice": price_number(prices.last_price)},
+            topics.INDEX: lambda: {"time": now_ms, "index": price_number(prices.index_price)},
+            topics.BUCKETS: lambda: _buckets_frame(prices.ladder, now_ms),
             topics.FUNDING: self.funding_frame,
             **{topic: self._candle_frame(interval) for interval, topic in topics.OHLC.items()},
         }
@@ -287,20 +304,22 @@ class PaperExchange:
 
     def _candle_frame(self, interval: str) -> Callable[[], dict[str, Any] | None]:
         def build() -> dict[str, Any] | None:
-            bar = next(self.candles.newest_first(interval), None)
+            held = self.stale_prices.prices
+            bar = next(self.candles.newest_first(interval), None) if held is None else held.bars[interval]
             return None if bar is None else wire_market.stream_candle(bar)
 
         return build
 
-    def _publish_prices(self, price: Price, quotes: tuple[PriceLevel, ...], *, now_ms: int) -> None:
-        hub = self.hub
-        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": price_number(price)})
+    def _publish_prices(self) -> None:
+        hub, prices = self.hub, self.told_prices
+        now_ms = epoch_ms(self.wrong_clock.told_time())
+        hub.publish_price(topics.LAST_PRICE, {"time": now_ms, "lastPrice": price_number(prices.last_price)})
         if hub.has_listeners(topics.BUCKETS):
-            hub.publish_price(topics.BUCKETS, _buckets_frame(quotes, now_ms))
+            hub.publish_price(topics.BUCKETS, _buckets_frame(prices.ladder, now_ms))
         if hub.has_listeners(topics.TICKER):
             hub.publish_price(topics.TICKER, self.ticker_frame(now_ms))
         if hub.has_listeners(topics.INDEX):
-            hub.publish_price(topics.INDEX, {"time": now_ms, "index": price_number(self.index_price)})
+            hub.publish_price(topics.INDEX, {"time": now_ms, "index": price_number(prices.index_price)})
         for interval, topic in topics.OHLC.items():
             if hub.has_listeners(topic) and (frame := self._candle_frame(interval)()) is not None:
                 hub.publish_price(topic, frame)
@@ -308,32 +327,67 @@ class PaperExchange:
     # Durability
 
     async def commit(self) -> None:
-        """Return once everything that has happened so far is on disk and announced, in that order."""
-        if self._store is None:
-            self._announce(self.engine.take_events())
-            return
+        """Return once everything that has happened so far is on disk and announced, in that order.
+
+        Raises:
+            OSError: the disk refuses. Nothing is announced, and the next commit tries again.
+        """
+        # Whoever waits may go away: what was begun is finished before anyone else writes.
+        await asyncio.shield(self._commits.start(self._commit(), name="commit"))
+
+    async def save_market(self) -> None:
+        """Return once the market's position and the new candles are on disk, with everything else."""
+        await asyncio.shield(self._commits.start(self._commit_market(), name="commit of the market"))
+
+    async def close(self) -> None:
+        """End what is being committed; commit first what must be kept."""
+        await self._commits.close()
+
+    async def _commit(self) -> None:
         async with self._commit_lock:
-            events, dirty = self.engine.take_events(), self.engine.take_dirty()
-            changed = [account for account in self.engine.accounts if account.account_id in dirty] if dirty else []
-            if changed:
-                try:
-                    await self._store.save_accounts(changed, self._history)
-                except OSError:
-                    self.engine.put_back(events, dirty)
-                    raise
+            await self._save(is_position_wanted=False)
+
+    async def _commit_market(self) -> None:
+        async with self._commit_lock:
+            bars = self.candles.since(self._saved_bar_ms)
+            await self._save(bars, is_position_wanted=True)
+            if bars:
+                self._saved_bar_ms = bars[-1].start_ms
+
+    async def _save(self, bars: Sequence[Bar] = (), *, is_position_wanted: bool) -> None:
+        engine, history = self.engine, self._store.history
+        events, dirty = engine.take_events(), engine.take_dirty()
+        if not (dirty or history.unwritten_count or is_position_wanted):
             self._announce(events)
+            return
+        changed = [account for account_id in dirty if (account := engine.find_account(account_id)) is not None]
+        # One transaction: after a crash the market stands where the accounts are.
+        batch = self._store.batch(
+            [(account, engine.books.sums(account)) for account in changed], market=self._position(), bars=bars
+        )
+        try:
+            await asyncio.to_thread(self._store.write, batch)
+        except OSError:
+            history.put_back(batch.history)
+            engine.put_back(events, dirty)
+            raise
+        history.written()
+        self._announce(events)
 
     async def run_commits(self) -> None:
         """Commit what the market changes, for ever."""
         while True:
             await self._commit_wanted.wait()
             self._commit_wanted.clear()
-            try:
-                await self.commit()
-            except OSError as error:
-                # Nothing is announced and no request is answered with success until the disk takes it; the next
-                # price point tries again.
-                log.exception("paper_exchange_cannot_store", reason=error.strerror)
+            await self._commit_or_log()
+
+    async def _commit_or_log(self) -> None:
+        try:
+            await self.commit()
+        except OSError as error:
+            # Nothing is announced and no request is answered with success until the disk takes it; the next price
+            # point tries again.
+            log.exception("paper_exchange_cannot_store", reason=error.strerror)
 
     async def run_market(self) -> None:
         """Play the market on the clock, for ever."""
@@ -345,35 +399,24 @@ class PaperExchange:
             now_s = self.clock.boottime_s()
             self.tick(now_s - previous_s)
             previous_s = now_s
+            if self._store.history.unwritten_count > _MOST_UNWRITTEN_ROWS:
+                # Played faster than the disk writes: the market waits, so that memory does not fill up.
+                await self._commit_or_log()
 
     async def run_market_saves(self) -> None:
         """Save the market's position every second, for ever."""
-        while self._store is not None:
+        while True:
             await self.clock.sleep(_SAVE_MARKET_EVERY_S)
             try:
                 await self.save_market()
             except OSError as error:
                 log.exception("paper_exchange_cannot_store", reason=error.strerror)
 
-    async def save_market(self) -> None:
-        """Return once the market's position, settlements and full candles are on disk."""
-        if self._store is None:
-            return
-        position = msgspec.json.encode(
-            MarketFile(source=source_name(self.config), player=self.player.state, settlements=self.settlements)
-        )
-        # Accounts first: after a crash the market may go over a stretch again, but never skip what it did to a trade.
-        await self.commit()
-        await self._store.save_market(position)
-        if len(self.candles.bars) != self._saved_bars:
-            self._saved_bars = len(self.candles.bars)
-            await self._store.save_bars(self.candles.bars)
+    def _position(self) -> MarketPosition:
+        return MarketPosition(source=source_name(self.config), player=self.player.state)
 
     def _publish_soon(self) -> None:
-        if self._store is None:
-            self._announce(self.engine.take_events())
-        else:
-            self._commit_wanted.set()
+        self._commit_wanted.set()
 
     def _announce(self, events: list[EngineEvent]) -> None:
         for event in events:

@@ -1,7 +1,9 @@
 """What is over and only read again: closed trades, settled fees, postings. Rows are kept apart from the live account.
 
 A row belongs to an account and a shelf and has an id of its own; putting a row with the id of an earlier one replaces
-it at its old place. The rows must not be changed after they were put.
+it at its old place, so the time of the first one stands. Rows are in the order of their times, those of one time in the
+order in which they were put. The rows must not be changed after they were put. What belongs to no account is under the
+account id `EXCHANGE`.
 """
 
 from collections import defaultdict
@@ -20,6 +22,7 @@ from axisor.paper.records import (
     Notification,
     PaperTrade,
     Posting,
+    Settlement,
     Swap,
     dump,
     load,
@@ -45,6 +48,7 @@ POSTINGS: Final = Shelf("postings", Posting)
 SWAPS: Final = Shelf("swaps", Swap)
 CENTS_POSTINGS: Final = Shelf("cents_postings", CentsPosting)
 NOTIFICATIONS: Final = Shelf("notifications", Notification)
+SETTLEMENTS: Final = Shelf("settlements", Settlement)
 SHELVES: Final[tuple[Shelf[Any], ...]] = (
     CLOSED_TRADES,
     CANCELED_TRADES,
@@ -57,7 +61,9 @@ SHELVES: Final[tuple[Shelf[Any], ...]] = (
     SWAPS,
     CENTS_POSTINGS,
     NOTIFICATIONS,
+    SETTLEMENTS,
 )
+EXCHANGE: Final = ""
 _BY_NAME: Final = {shelf.name: shelf for shelf in SHELVES}
 
 
@@ -65,7 +71,7 @@ class History(Protocol):
     """The rows of every account, newest last."""
 
     def put[Row](self, account_id: str, shelf: Shelf[Row], row: Row, *, item_id: str, at_ms: int) -> None:
-        """Keep a row; one with the same id on the same shelf is replaced where it stands."""
+        """Keep a row; one with the same id on the same shelf is replaced where it stands, its time included."""
         ...
 
     def newest_first[Row](self, account_id: str, shelf: Shelf[Row], *, before_ms: int | None = None) -> Iterator[Row]:
@@ -110,7 +116,9 @@ class MemoryHistory:
         self._rows: defaultdict[tuple[str, str], dict[str, Kept[Any]]] = defaultdict(dict)
 
     def put[Row](self, account_id: str, shelf: Shelf[Row], row: Row, *, item_id: str, at_ms: int) -> None:
-        self._rows[account_id, shelf.name][item_id] = Kept(at_ms, item_id, row)
+        rows = self._rows[account_id, shelf.name]
+        replaced = rows.get(item_id)
+        rows[item_id] = Kept(at_ms if replaced is None else replaced.at_ms, item_id, row)
 
     def newest_first[Row](self, account_id: str, shelf: Shelf[Row], *, before_ms: int | None = None) -> Iterator[Row]:
         for kept in reversed(self._of(account_id, shelf)):
@@ -152,4 +160,4 @@ class MemoryHistory:
 
     def _of[Row](self, account_id: str, shelf: Shelf[Row]) -> list[Kept[Row]]:
         rows = self._rows.get((account_id, shelf.name), {})
-        return list(rows.values())
+        return sorted(rows.values(), key=lambda kept: kept.at_ms)

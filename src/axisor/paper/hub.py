@@ -7,11 +7,16 @@ one slot per price topic, in which a newer frame replaces an older one.
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 KEPT_EVENTS: Final = 1_000
+
+
+class Frame(NamedTuple):
+    topic: str | None  # None: an answer
+    text: str
 
 
 class Subscriber:
@@ -22,17 +27,20 @@ class Subscriber:
         self.account_id: str | None = None
         self.overrun = asyncio.Event()
         """Set once the client was too slow for its events: it must be closed."""
+        self.stirred = asyncio.Event()
+        """Set when a writer that holds everything back must look again."""
         self._kept_events = kept_events
-        self._events: deque[str] = deque()
+        self._events: deque[Frame] = deque()
         self._prices: dict[str, str] = {}
         self._wake = asyncio.Event()
 
-    def put_event(self, frame: str) -> None:
+    def put_event(self, text: str, *, topic: str | None = None) -> None:
         """Queue a frame that must arrive; past the limit the client is given up instead."""
         if len(self._events) >= self._kept_events:
             self.overrun.set()
+            self.stirred.set()
         else:
-            self._events.append(frame)
+            self._events.append(Frame(topic, text))
         self._wake.set()
 
     def put_price(self, topic: str, frame: str) -> None:
@@ -40,12 +48,12 @@ class Subscriber:
         self._prices[topic] = frame
         self._wake.set()
 
-    async def take(self) -> list[str]:
+    async def take(self) -> list[Frame]:
         """Return what waits, events first; waits itself until there is something."""
         while not self._events and not self._prices and not self.overrun.is_set():
             self._wake.clear()
             await self._wake.wait()
-        frames = [*self._events, *self._prices.values()]
+        frames = [*self._events, *(Frame(topic, text) for topic, text in self._prices.items())]
         self._events.clear()
         self._prices.clear()
         return frames
@@ -92,12 +100,11 @@ class Hub:
 
     def publish_news(self, topic: str, data: dict[str, Any]) -> None:
         """Give a public event to every subscriber of its topic; none is replaced by a newer one."""
-        listeners = self._by_topic.get(topic)
-        if not listeners:
+        if not self.has_listeners(topic):
             return
         frame = subscription_frame(topic, data)
-        for subscriber in listeners:
-            subscriber.put_event(frame)
+        for subscriber in self._by_topic[topic]:
+            subscriber.put_event(frame, topic=topic)
 
     def publish_event(self, topic: str, account_id: str, data: dict[str, Any]) -> None:
         """Give an event of one account to its own subscribers."""
@@ -106,7 +113,7 @@ class Hub:
             return
         frame = subscription_frame(topic, data)
         for subscriber in listeners:
-            subscriber.put_event(frame)
+            subscriber.put_event(frame, topic=topic)
 
 
 def subscription_frame(topic: str, data: dict[str, Any]) -> str:

@@ -3,20 +3,22 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 import structlog
 from aiohttp import web
 
-from axisor.domain.errors import ConfigurationError
 from axisor.infra.clock import SystemClock
 from axisor.paper.clock import Clock
 from axisor.paper.config import PaperAddresses, PaperConfig, RateLimits
 from axisor.paper.exchange import PaperExchange
+from axisor.paper.old_files import import_files
 from axisor.paper.rendezvous import leave_token
 from axisor.paper.server import rest
 from axisor.paper.server.app import STREAM_PATH, Server, build_server
 from axisor.paper.server.control.endpoint import MOUNT as CONTROL_MOUNT
+from axisor.paper.server.listener import Listener
 from axisor.paper.store import Store
 
 __all__ = ["PaperAddresses", "PaperConfig", "RateLimits", "serve"]
@@ -42,26 +44,41 @@ async def serve(
         ConfigurationError: the market, the data folder or the port cannot be used.
     """
     clock = clock or SystemClock()
-    store = Store(config.data_dir) if config.data_dir is not None else None
-    exchange = PaperExchange(config, clock=clock, store=store)
+    folder = config.data_dir
+    with closing(Store.temporary() if folder is None else Store(folder)) as store:
+        if folder is not None:
+            import_files(folder, store)
+        await _serve(PaperExchange(config, clock=clock, store=store), ready=ready, stop=stop)
+
+
+async def _serve(exchange: PaperExchange, *, ready: Callable[[PaperAddresses], None], stop: asyncio.Event) -> None:
+    config = exchange.config
     token = config.control_token or secrets.token_urlsafe(32)
     server = build_server(exchange, control_token=token)
     runner = web.AppRunner(
         server.app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=75.0
     )
     await runner.setup()
+    listener: Listener | None = None
     try:
-        port = await _listen(runner, config)
+        assert runner.server is not None
+        listener = Listener(exchange, runner.server, spared_path=CONTROL_MOUNT)
+        port = await listener.start(config.host, config.port)
+        await server.strikes.begin(listener)
         token_file = leave_token(port, token)
         try:
             await _run(exchange, stop=stop, ready=lambda: ready(_addresses(config, port=port, token=token)))
         finally:
             token_file.unlink(missing_ok=True)
     finally:
+        await server.strikes.close()
+        if listener is not None:
+            listener.close()
         await _shut_down(runner, server)
         async with asyncio.timeout(_LAST_SAVE_DEADLINE_S):
             await exchange.commit()
             await exchange.save_market()
+            await exchange.close()
     log.info("paper_exchange_stopped")
 
 
@@ -76,17 +93,6 @@ async def _run(exchange: PaperExchange, *, stop: asyncio.Event, ready: Callable[
         await stop.wait()
         for loop in loops:
             loop.cancel()
-
-
-async def _listen(runner: web.AppRunner, config: PaperConfig) -> int:
-    site = web.TCPSite(runner, config.host, config.port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
-    port: int = runner.addresses[0][1]
-    log.info("paper_exchange_listening", host=config.host, port=port)
-    return port
 
 
 async def _shut_down(runner: web.AppRunner, server: Server) -> None:

@@ -1,4 +1,4 @@
-"""What the paper exchange remembers about an account: plain records, one file of JSON per account.
+"""What the paper exchange remembers about an account: plain records, kept as JSON.
 
 Times are milliseconds since the epoch, prices half-dollars, amounts sats. The records are mutable and changed
 only by the engine, in one thread.
@@ -133,6 +133,15 @@ class FundingFeeRow(msgspec.Struct, frozen=True, kw_only=True):
     settlement_id: str
     fee_sats: int
     at_ms: int
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """One funding settlement of the whole exchange."""
+
+    settlement_id: str
+    at_ms: int
+    rate: str  # a decimal number, exact in JSON
+    fixing_price: Price
 
 
 class CloseKind(StrEnum):

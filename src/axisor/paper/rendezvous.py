@@ -44,5 +44,7 @@ def find_token(port: int) -> str:
     """
     path = _own_folder() / f"exchange-{port}.token"
     if not path.exists():
-        raise ConfigurationError(f"no paper exchange of this user runs at port {port}")
+        raise ConfigurationError(
+            f"no paper exchange of this user runs at port {port}: start one with axisor exchange --port {port}"
+        )
     return path.read_text()

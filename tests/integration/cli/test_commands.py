@@ -19,6 +19,7 @@ COMMANDS = [
     ["scheduler"],
     ["exchange"],
     ["exchange", "account", "create"],
+    ["exchange", "control"],
     ["migrate"],
     ["doctor"],
 ]
@@ -61,6 +62,11 @@ def test_the_version_is_one_line(tmp_path: Path) -> None:
         (["exchange", "--faults", "nonsense"], {}, 2, "--faults"),
         (["exchange", "--tape-start", "yesterday"], {}, 2, "--tape-start yesterday is not a date"),
         (["exchange", "account", "create", "--port", "1", "--balance", "5"], {}, 2, "no paper exchange"),
+        (["exchange", "--scenario", "nope"], {}, 2, "axisor: there is no market called 'nope': choose one of"),
+        (["exchange", "--tape", "/nowhere.csv"], {}, 2, "axisor: /nowhere.csv cannot be read"),
+        (["exchange", "control", "--port", "1", "GET", "market"], {}, 2, "begins with a slash"),
+        (["exchange", "control", "--port", "1", "POST", "/faults", "{"], {}, 2, "is not JSON"),
+        (["exchange", "control", "--port", "1", "POST", "/faults", "[]"], {}, 2, "is a JSON object such as"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_an_exit_code(
@@ -68,8 +74,17 @@ def test_a_mistake_is_one_clear_line_and_an_exit_code(
 ) -> None:
     answer = axisor(*arguments, home=tmp_path, **environ)
     assert answer.returncode == code
-    assert words in answer.stderr
+    assert words in " ".join(answer.stderr.split())
     assert "Traceback" not in answer.stderr
+
+
+def test_an_exchange_whose_port_is_taken_names_the_program(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        answer = axisor("exchange", "--port", str(port), home=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1
+    assert f"port {port} is taken by" in answer.stderr
 
 
 def test_an_explicit_port_that_is_taken_ends_the_start_and_names_the_program(open_folder: Path) -> None:

@@ -29,8 +29,8 @@ async def test_a_bid_below_liquidation_ends_a_long_only_where_quotes_do(
         assert (await market(server))["liquidates_on"] == str(liquidates_on)
         keys = await server.create_account(balance_sats=50_000_000)
         trade = await server.open_long(keys, quantity=200_000)
-        # A fall of 4 % at one blow: the bid for 200,000 USD lies 0.045 % below the last price.
-        await server.set_price(trade["liquidation"] + 10)
+        # In a calm market the bid for 200,000 USD lies 3 USD below the last price.
+        await server.set_price(trade["liquidation"] + 2)
         _, running = await server.call("GET", RUNNING, keys)
         assert [one["id"] for one in running] == ([trade["id"]] if is_alive else [])
         assert (await server.control("GET", "/books"))["discrepancies"] == []
@@ -46,14 +46,14 @@ async def test_a_cash_in_that_the_quote_would_liquidate_is_refused_where_quotes_
         keys = await server.create_account(balance_sats=50_000_000)
         trade = await server.open_long(keys, quantity=200_000, leverage=10)
         await server.set_price(60_010)
-        # 20x: liquidation between the bid and the last price of 60,010.
+        # What is left would liquidate at 60,008.5, between the bid of 60,007 and the last price.
         notional = 200_000 * 100_000_000
-        kept = notional / 60_000 - notional / trade["price"]
+        kept = notional / 60_008.5 - notional / trade["price"]
         body = {"id": trade["id"], "amount": trade["margin"] - round(kept)}
         status, answer = await server.call("POST", CASH_IN, keys, body=body)
         assert status == expected, answer
         _, [running] = await server.call("GET", RUNNING, keys)
-        assert (running["liquidation"] > 59_990) == (expected == 200)
+        assert (running["liquidation"] > 60_007) == (expected == 200)
 
 
 async def test_as_fast_as_possible_the_market_runs_far_ahead_and_requests_are_answered_at_once() -> None:

@@ -69,6 +69,19 @@ def test_a_difference_is_found(market: PaperMarket, spoil: Callable[[PaperMarket
     assert market.engine.discrepancies()
 
 
+@pytest.mark.parametrize("spoil", [_lose_a_sat, _grow_a_margin, _forget_a_trade, _overdraw, _invent_a_trade])
+def test_a_difference_to_the_engine_is_found_without_reading_the_postings(
+    market: PaperMarket, spoil: Callable[[PaperMarket], None]
+) -> None:
+    spoil(market)
+    assert market.engine.discrepancies(is_deep=False)
+
+
+def test_postings_of_an_account_that_is_gone_are_found(market: PaperMarket) -> None:
+    accounts = [account for account in market.engine.accounts if account is not market.account]
+    assert market.engine.books.discrepancies(accounts, lambda _: {}, is_deep=False)
+
+
 def test_an_unbalanced_posting_cannot_be_written(market: PaperMarket) -> None:
     with pytest.raises(UnbalancedPosting):
         market.engine.books.post(market.account, kind="gift", at_ms=0, entries={Book.BALANCE: 1})

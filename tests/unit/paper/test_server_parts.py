@@ -265,7 +265,8 @@ async def test_price_frames_replace_each_other_and_events_do_not() -> None:
         hub.publish_event("trades", "b", {"n": "not mine"})
     frames = await subscriber.take()
     assert len(frames) == 4
-    assert '"n":2' in frames[-1]
+    assert '"n":2' in frames[-1].text
+    assert [frame.topic for frame in frames] == ["trades"] * 3 + ["price"]
     hub.leave(subscriber)
     hub.publish_price("price", {"n": 9})
     with pytest.raises(TimeoutError):

@@ -103,10 +103,14 @@ class CrossDesk:
         """Return how many positions paid or received a funding fee; a settlement id counts once per position."""
         settled = 0
         for account in list(self._exposed.values()):
-            if self._core.history.find(account.account_id, CROSS_FUNDING_FEES, terms.settlement_id) is None:
-                self._pay_funding(account, terms)
-                settled += 1
+            if terms.is_repeated and self._has_settled(account, terms):
+                continue
+            self._pay_funding(account, terms)
+            settled += 1
         return settled
+
+    def _has_settled(self, account: Account, terms: FundingTerms) -> bool:
+        return self._core.history.find(account.account_id, CROSS_FUNDING_FEES, terms.settlement_id) is not None
 
     # Readings
 

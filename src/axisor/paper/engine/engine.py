@@ -9,7 +9,7 @@ from axisor.domain.contract import fee_rate
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
 from axisor.paper.clock import Clock
-from axisor.paper.engine.books import Books, Holdings
+from axisor.paper.engine.books import AccountSums, Books, Holdings
 from axisor.paper.engine.core import Core
 from axisor.paper.engine.cross import CrossDesk
 from axisor.paper.engine.isolated import IsolatedDesk
@@ -21,8 +21,8 @@ from axisor.paper.engine.swaps import SwapDesk
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.engine.wallet import WalletDesk
 from axisor.paper.events import EngineEvent
-from axisor.paper.history import History, MemoryHistory
-from axisor.paper.records import Account
+from axisor.paper.history import EXCHANGE, SETTLEMENTS, History, MemoryHistory
+from axisor.paper.records import Account, Settlement
 from axisor.paper.scopes import ALL_SCOPES
 
 MAX_LIVE_TRADES: Final = 100
@@ -88,11 +88,11 @@ class Engine:
             self.wallet.deposit(account, amount_sats=balance_sats)
         return account
 
-    def adopt(self, account: Account) -> None:
-        """Take over an account read from disk, with everything of it that is live."""
+    def adopt(self, account: Account, sums: AccountSums | None = None) -> None:
+        """Take over an account read from disk, with everything of it that is live and the sums kept of its postings."""
         self._core.accounts[account.account_id] = account
         self.keys.adopt(account)
-        self.books.adopt(account)
+        self.books.adopt(account, sums)
         self.isolated.adopt(account)
         self.cross.adopt(account)
         self.swaps.adopt(account)
@@ -118,7 +118,13 @@ class Engine:
 
     def settle_funding(self, *, settlement_id: str, rate: Decimal, fixing_price: Price, at_ms: int) -> int:
         """Return how many trades and cross positions paid or received a funding fee; an id counts once for each."""
-        terms = FundingTerms(settlement_id=settlement_id, rate=rate, fixing_price=fixing_price, at_ms=at_ms)
+        is_repeated = self.history.find(EXCHANGE, SETTLEMENTS, settlement_id) is not None
+        terms = FundingTerms(
+            settlement_id=settlement_id, rate=rate, fixing_price=fixing_price, at_ms=at_ms, is_repeated=is_repeated
+        )
+        if not is_repeated:
+            record = Settlement(settlement_id=settlement_id, at_ms=at_ms, rate=str(rate), fixing_price=fixing_price)
+            self.history.put(EXCHANGE, SETTLEMENTS, record, item_id=settlement_id, at_ms=at_ms)
         settled = self.isolated.settle_funding(terms) + self.cross.settle_funding(terms)
         self._core.fire()
         return settled
@@ -137,9 +143,13 @@ class Engine:
         """Take back what was collected: it could not be saved, so it must not be announced yet."""
         self._core.put_back(events, account_ids)
 
-    def discrepancies(self) -> list[str]:
-        """Return every difference between the books and the balances; empty when all is well."""
-        return self.books.discrepancies(self.accounts, self._held) + self.swaps.discrepancies()
+    def discrepancies(self, *, is_deep: bool = True) -> list[str]:
+        """Return every difference between the books and the balances; empty when all is well.
+
+        Deep: every posting is read and added up again, else the sums kept along the way are compared.
+        """
+        sats = self.books.discrepancies(self.accounts, self._held, is_deep=is_deep)
+        return sats + self.swaps.discrepancies()
 
     def _held(self, account: Account) -> Holdings:
         return {**self.isolated.held(account), **self.cross.held(account)}

@@ -90,7 +90,7 @@ class IsolatedDesk:
         settled = 0
         for trade in list(self._running.values()):
             account = self._core.accounts[trade.account_id]
-            if self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)) is not None:
+            if terms.is_repeated and self._has_settled(account, trade, terms):
                 continue
             fee_sats = funding_fee_sats(
                 side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=terms.fixing_price, rate=terms.rate
@@ -98,6 +98,9 @@ class IsolatedDesk:
             self._pay_funding(account, trade, fee_sats=fee_sats, terms=terms)
             settled += 1
         return settled
+
+    def _has_settled(self, account: Account, trade: PaperTrade, terms: FundingTerms) -> bool:
+        return self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)) is not None
 
     # Trades
 

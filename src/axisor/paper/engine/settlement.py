@@ -15,3 +15,5 @@ class FundingTerms:
     """A fraction of the notional; positive: longs pay shorts."""
     fixing_price: Price
     at_ms: int
+    is_repeated: bool
+    """Whether this settlement was made before: only then has anyone its fee already."""

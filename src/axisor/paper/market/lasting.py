@@ -26,8 +26,9 @@ class LastingNoise:
     """A wander between −1 and 1 whose volatility comes in clusters of a minute up to a day.
 
     The variance is a product of six factors, each wild (1.6) or quiet (0.4) and drawn anew after a time of its own,
-    one minute to 22 h on average: the Markov-switching multifractal of Calvet and Fisher (2004), with a floor so that the
-    price never stands still. Returns have no memory of their sign beyond the slow pull to 0, their size has a long one.
+    one minute to 22 h on average: the Markov-switching multifractal of Calvet and Fisher (2004), with a floor so that
+    the price never stands still. Returns have no memory of their sign beyond the slow pull to 0, their
+    size has a long one.
     """
 
     def __init__(self, rng: random.Random, *, pace: Pace) -> None:

@@ -59,7 +59,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A moment of a story at which the price, and all that follows, is multiplied by a ratio from one point to the next."""
+    """A moment at which the price, and all that follows, is multiplied by a ratio from one point to the next."""
 
     at_s: float
     ratio: float
@@ -269,7 +269,7 @@ def _calm(seed: int) -> Scenario:
 
 
 def _flash(seed: int) -> Scenario:
-    """Fall by 8.2 to 14.8 % in 60 to 105 s, then regain 70 to 85 % of it, half of that in the first fifth of the way."""
+    """Fall by 8.2 to 14.8 % in 60 to 105 s, then regain 70 to 85 % of it, half in a fifth of the time."""
     rng = market_rng("flash", seed, "story")
     start_usd = _LONG_START / TICKS_PER_USD
     low_usd = start_usd * (1 - rng.uniform(0.082, 0.148))
@@ -371,7 +371,7 @@ def _bear(seed: int) -> Scenario:
 def _trend(name: str, seed: int, *, direction: int, side: PositionSide) -> Scenario:
     """Go 11 % one way in about 24 h: six times some hours with the trend and fewer, slower ones against it.
 
-    A leg's drift is about a fifth of what noise moves the price in a minute, so that returns keep no memory of their sign.
+    A leg's drift is about a fifth of a minute's noise, so that returns keep no memory of their sign.
     """
     rng = market_rng(name, seed, "story")
     start = _LONG_START if side is PositionSide.LONG else _SHORT_START

@@ -1,4 +1,4 @@
-"""The markets that can be asked for by name, each in one line; read by the command line, so it imports nothing heavy."""
+"""The markets that can be asked for by name, each in one line. Read by the command line: imports nothing heavy."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -17,6 +17,7 @@ from axisor.paper.server.public_routes import PUBLIC_ROUTES
 from axisor.paper.server.rest import RestEndpoint
 from axisor.paper.server.routes import RouteTable
 from axisor.paper.server.stream import StreamEndpoint
+from axisor.paper.server.strikes import Strikes
 from axisor.paper.server.swaps_routes import SWAPS_ROUTES
 
 STREAM_PATH: Final = "/v1"
@@ -38,20 +39,22 @@ class Server:
     app: web.Application
     rest: RestEndpoint
     stream: StreamEndpoint
+    strikes: Strikes
 
 
 def build_server(exchange: PaperExchange, *, control_token: str) -> Server:
     """Return the application that serves an exchange."""
     authenticator = Authenticator(exchange.engine, window_s=exchange.config.window_s)
-    endpoint = RestEndpoint(exchange, ROUTES, authenticator=authenticator)
     stream = StreamEndpoint(exchange, authenticator=authenticator)
-    control = ControlEndpoint(exchange, stream, token=control_token)
+    strikes = Strikes(exchange, stream)
+    endpoint = RestEndpoint(exchange, ROUTES, authenticator=authenticator, strikes=strikes)
+    control = ControlEndpoint(exchange, stream, strikes, token=control_token)
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.router.add_routes(control.routes())
     app.router.add_get(STREAM_PATH, stream.handle)
     app.router.add_route("*", f"{rest.MOUNT}/{{tail:.*}}", endpoint.handle)
     app.router.add_route("*", "/{tail:.*}", _not_found)
-    return Server(app=app, rest=endpoint, stream=stream)
+    return Server(app=app, rest=endpoint, stream=stream, strikes=strikes)
 
 
 async def _not_found(_: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from axisor.domain.trades import OrderType, PositionSide
 from axisor.paper.engine.cross import NewCrossOrder
 from axisor.paper.history import CROSS_FILLED, CROSS_FUNDING_FEES, CROSS_TRANSFERS
 from axisor.paper.scopes import Scope
-from axisor.paper.server.pages import page
+from axisor.paper.server.pages import shelf_page
 from axisor.paper.server.routes import Call, Route, RouteTable
 from axisor.paper.wire import cross as wire_cross
 
@@ -40,12 +40,7 @@ def _open_orders(call: Call) -> list[dict[str, Any]]:
 
 
 def _filled_orders(call: Call) -> dict[str, Any]:
-    return page(
-        call.exchange.engine.history.newest_first(call.account.account_id, CROSS_FILLED),
-        call.query,
-        at_ms=lambda order: order.filled_at_ms or 0,
-        wire=wire_cross.order,
-    )
+    return shelf_page(call, CROSS_FILLED, at_ms=lambda order: order.filled_at_ms or 0, wire=wire_cross.order)
 
 
 def _position(call: Call) -> dict[str, Any]:
@@ -72,13 +67,16 @@ def _withdraw(call: Call) -> dict[str, Any]:
 
 
 def _transfers(call: Call) -> dict[str, Any]:
-    rows = call.exchange.engine.history.newest_first(call.account.account_id, CROSS_TRANSFERS)
-    return page(rows, call.query, at_ms=lambda row: row.at_ms, wire=wire_cross.transfer)
+    return shelf_page(
+        call,
+        CROSS_TRANSFERS,
+        at_ms=lambda row: row.at_ms,
+        wire=lambda row: wire_cross.transfer(row, account_id=call.account.account_id),
+    )
 
 
 def _funding_fees(call: Call) -> dict[str, Any]:
-    rows = call.exchange.engine.history.newest_first(call.account.account_id, CROSS_FUNDING_FEES)
-    return page(rows, call.query, at_ms=lambda row: row.at_ms, wire=wire_cross.funding_fee)
+    return shelf_page(call, CROSS_FUNDING_FEES, at_ms=lambda row: row.at_ms, wire=wire_cross.funding_fee)
 
 
 def _read(handle: Callable[[Call], Any]) -> Route:

@@ -10,7 +10,7 @@ from axisor.paper.errors import InvalidRequest
 from axisor.paper.history import CANCELED_TRADES, CLOSED_TRADES, FUNDING_FEES, Shelf
 from axisor.paper.records import PaperTrade
 from axisor.paper.scopes import Scope
-from axisor.paper.server.pages import page
+from axisor.paper.server.pages import shelf_page
 from axisor.paper.server.routes import Call, Route, RouteTable
 from axisor.paper.wire import trades as wire_trades
 
@@ -55,11 +55,8 @@ def _live(status: TradeStatus) -> Callable[[Call], list[dict[str, Any]]]:
 
 def _past(shelf: Shelf[PaperTrade]) -> Callable[[Call], dict[str, Any]]:
     def handle(call: Call) -> dict[str, Any]:
-        return page(
-            call.exchange.engine.history.newest_first(call.account.account_id, shelf),
-            call.query,
-            at_ms=lambda trade: trade.closed_at_ms or 0,
-            wire=lambda trade: _trade(call, trade),
+        return shelf_page(
+            call, shelf, at_ms=lambda trade: trade.closed_at_ms or 0, wire=lambda trade: _trade(call, trade)
         )
 
     return handle
@@ -121,9 +118,13 @@ def _remove_take_profit(call: Call) -> dict[str, Any]:
 
 def _funding_fees(call: Call) -> dict[str, Any]:
     trade_id = call.query.optional_text("tradeId")
-    every = call.exchange.engine.history.newest_first(call.account.account_id, FUNDING_FEES)
-    rows = (row for row in every if trade_id is None or row.trade_id == trade_id)
-    return page(rows, call.query, at_ms=lambda row: row.at_ms, wire=wire_trades.funding_fee)
+    return shelf_page(
+        call,
+        FUNDING_FEES,
+        at_ms=lambda row: row.at_ms,
+        wire=wire_trades.funding_fee,
+        is_wanted=lambda row: trade_id is None or row.trade_id == trade_id,
+    )
 
 
 def _read(handle: Callable[[Call], Any]) -> Route:

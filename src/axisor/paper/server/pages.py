@@ -4,7 +4,30 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from axisor.paper.clock import iso
+from axisor.paper.history import Shelf
 from axisor.paper.server.params import Members
+from axisor.paper.server.routes import Call
+
+
+def shelf_page[Row](
+    call: Call,
+    shelf: Shelf[Row],
+    *,
+    at_ms: Callable[[Row], int],
+    wire: Callable[[Row], dict[str, Any]],
+    account_id: str | None = None,
+    is_wanted: Callable[[Row], bool] = lambda _: True,
+) -> dict[str, Any]:
+    """Return the page of the caller's rows of a shelf, put with the same times that `at_ms` returns.
+
+    `account_id` names another owner. Rows newer than what the page may contain are not read.
+    """
+    until_ms, before_ms = call.query.instant_ms("to"), call.query.instant_ms("cursor")
+    ends = [end for end in (before_ms, None if until_ms is None else until_ms + 1) if end is not None]
+    rows = call.exchange.engine.history.newest_first(
+        call.account.account_id if account_id is None else account_id, shelf, before_ms=min(ends, default=None)
+    )
+    return page(filter(is_wanted, rows), call.query, at_ms=at_ms, wire=wire)
 
 
 def page[T](

@@ -5,7 +5,8 @@ from typing import Any
 
 from axisor.paper.candles import RANGES, Bar
 from axisor.paper.clock import epoch_ms, iso
-from axisor.paper.server.pages import page
+from axisor.paper.history import EXCHANGE, SETTLEMENTS
+from axisor.paper.server.pages import page, shelf_page
 from axisor.paper.server.routes import Call, Route, RouteTable
 from axisor.paper.wire import market as wire_market
 from axisor.paper.wire.leaderboard import leaderboard
@@ -19,19 +20,19 @@ def _ping(_: Call) -> str:
 
 
 def _time(call: Call) -> dict[str, Any]:
-    return {"time": iso(epoch_ms(call.exchange.clock.now()))}
+    return {"time": iso(epoch_ms(call.exchange.wrong_clock.told_time()))}
 
 
 def _ticker(call: Call) -> dict[str, Any]:
     exchange = call.exchange
-    now = exchange.clock.now()
+    now, prices = exchange.clock.now(), exchange.told_prices
     return {
-        "time": iso(epoch_ms(now)),
-        "index": price_number(exchange.index_price),
-        "lastPrice": price_number(exchange.engine.last_price),
+        "time": iso(epoch_ms(exchange.wrong_clock.told_time())),
+        "index": price_number(prices.index_price),
+        "lastPrice": price_number(prices.last_price),
         "fundingRate": float(exchange.player.funding_rate()),
         "fundingTime": iso(exchange.funding_at_ms(now)),
-        "prices": [wire_market.level(level) for level in exchange.engine.ladder],
+        "prices": [wire_market.level(level) for level in prices.ladder],
         "priceChange24h": exchange.price_change_24h(now),
         "exchangesWeights": wire_market.EXCHANGE_WEIGHTS,
     }
@@ -48,8 +49,12 @@ def _candles(call: Call) -> dict[str, Any]:
 
 
 def _funding_settlements(call: Call) -> dict[str, Any]:
-    return page(
-        reversed(call.exchange.settlements), call.query, at_ms=lambda record: record.at_ms, wire=wire_market.settlement
+    return shelf_page(
+        call,
+        SETTLEMENTS,
+        account_id=EXCHANGE,
+        at_ms=lambda record: record.at_ms,
+        wire=wire_market.settlement,
     )
 
 

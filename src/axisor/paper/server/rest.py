@@ -1,10 +1,8 @@
 """REST v3: admits a request, lets a fault have it, applies it at once and answers when it is durable."""
 
 import asyncio
-import os
-import socket
-import struct
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import Final
 
 import structlog
@@ -12,17 +10,19 @@ from aiohttp import web
 
 from axisor.domain.errors import DomainError
 from axisor.infra.tasks import TaskSet
-from axisor.paper.clock import Clock, epoch_ms
+from axisor.paper.clock import Clock, epoch_ms, epoch_us
 from axisor.paper.errors import Forbidden, Refusal, RouteNotFound, ServiceUnavailable, TooManyRequests
 from axisor.paper.exchange import PaperExchange
-from axisor.paper.faults import Fault, FaultKind
+from axisor.paper.faults import Fault
 from axisor.paper.records import Account
 from axisor.paper.request_log import LogEntry
 from axisor.paper.server.auth import KEY_HEADER, Authenticator
 from axisor.paper.server.limits import RateLimit, retry_after
 from axisor.paper.server.params import Members, parse_body
-from axisor.paper.server.reply import Reply, encode
+from axisor.paper.server.reply import Reply
+from axisor.paper.server.request_faults import SUFFERINGS, Ordeal
 from axisor.paper.server.routes import Call, Route, RouteTable
+from axisor.paper.server.strikes import Strikes
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +43,14 @@ class _Admitted:
 class RestEndpoint:
     """Answers everything under /v3."""
 
-    def __init__(self, exchange: PaperExchange, routes: RouteTable, *, authenticator: Authenticator) -> None:
+    def __init__(
+        self, exchange: PaperExchange, routes: RouteTable, *, authenticator: Authenticator, strikes: Strikes
+    ) -> None:
         limits = exchange.config.limits
         self._exchange = exchange
         self._routes = routes
         self._authenticator = authenticator
+        self._strikes = strikes
         self._private = RateLimit(rate_per_s=limits.private_per_s, burst=limits.private_burst)
         self._public = RateLimit(rate_per_s=limits.public_per_s, burst=limits.public_burst)
         self._late = TaskSet("late effects")
@@ -55,7 +58,7 @@ class RestEndpoint:
     async def close(self) -> None:
         await self._late.close()
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         clock = self._exchange.clock
         received_at_ms = now_ms(clock)
@@ -74,11 +77,14 @@ class RestEndpoint:
             admitted = self._admit(request, entry, path=path, query=query, body=body)
         except Refusal as refusal:
             return self._answer(entry, Reply.refusing(refusal))
-        owner = admitted.call.owner
-        fault = self._exchange.faults.meet(method=request.method, path=path, account=_names(owner, request))
+        account, is_command = _names(admitted.call.owner, request), admitted.route.is_mutation
+        await self._strikes.on_request(
+            method=request.method, path=path, account=account, is_command=is_command, request_seq=entry.seq
+        )
+        fault = self._exchange.faults.meet(
+            method=request.method, path=path, account=account, is_command=is_command, now_s=clock.boottime_s()
+        )
         if fault is not None:
-            entry.fault, entry.fault_id = str(fault.kind), fault.fault_id
-            log.info("fault_met", kind=str(fault.kind), method=request.method, path=path, seq=entry.seq)
             return await self._suffer(fault, admitted)
         return self._answer(entry, await self._apply(admitted))
 
@@ -104,7 +110,7 @@ class RestEndpoint:
                 path=path,
                 query=query,
                 body=body,
-                now_ms=epoch_ms(self._exchange.clock.now()),
+                now_ms=epoch_ms(self._exchange.wrong_clock.signature_time()),
             )
             entry.account_id, entry.username = owner.account_id, owner.username
             entry.signed_at_ms = int(request.headers["lnm-access-timestamp"])
@@ -151,59 +157,41 @@ class RestEndpoint:
         entry.status = reply.status
         if reply.status >= 400:
             entry.error = reply.body[:300].decode("utf-8", errors="replace")
-        return reply.to_response()
+        response = reply.to_response()
+        if self._exchange.wrong_clock.tells_wrong_time:
+            response.headers["Date"] = format_datetime(self._exchange.wrong_clock.told_time(), usegmt=True)
+        return response
 
-    # Faults
+    async def _suffer(self, fault: Fault, admitted: _Admitted) -> web.StreamResponse:
+        """Return what the fault makes of the request's answer."""
+        exchange, entry = self._exchange, admitted.entry
+        entry.fault, entry.fault_id = str(fault.kind), fault.fault_id
+        injection = exchange.injections.record(fault, done="begun", at_ms=now_ms(exchange.clock), request_seq=entry.seq)
+        log.info("fault_met", kind=str(fault.kind), method=entry.method, path=entry.path, seq=entry.seq)
 
-    async def _suffer(self, fault: Fault, admitted: _Admitted) -> web.Response:
-        clock, request, entry = self._exchange.clock, admitted.request, admitted.entry
-        match fault.kind:
-            case FaultKind.LOSE_REQUEST:
-                return await self._hang_up(request, after_s=fault.hang_s)
-            case FaultKind.LOSE_ANSWER:
-                await self._apply(admitted)
-                return await self._hang_up(request, after_s=fault.hang_s)
-            case FaultKind.APPLY_LATE:
-                self._late.start(self._apply_late(admitted, after_s=fault.seconds), name=f"late effect {entry.seq}")
-                return await self._hang_up(request, after_s=fault.hang_s)
-            case FaultKind.DELAY_BEFORE_APPLY:
-                await clock.sleep(fault.seconds)
-                return self._answer(entry, await self._apply(admitted))
-            case FaultKind.DELAY_ANSWER:
-                reply = await self._apply(admitted)
-                await clock.sleep(fault.seconds)
-                return self._answer(entry, reply)
-            case FaultKind.MALFORMED_JSON:
-                reply = await self._apply(admitted)
-                cut = Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
-                return self._answer(entry, cut)
-            case FaultKind.STATUS:
-                if fault.with_effect:
-                    await self._apply(admitted)
-                return self._answer(entry, _status_reply(fault))
-            case _:
-                if fault.with_effect:
-                    await self._apply(admitted)
-                _send_reset_on_close(request)
-                return await self._hang_up(request, after_s=fault.hang_s)
+        async def apply() -> Reply:
+            reply = await self._apply(admitted)
+            if entry.applied_at_ms is not None:
+                exchange.injections.has_effect(injection)
+            return reply
 
-    async def _apply_late(self, admitted: _Admitted, *, after_s: float) -> None:
-        await self._exchange.clock.sleep(after_s)
-        await self._apply(admitted)
-
-    async def _hang_up(self, request: web.Request, *, after_s: float) -> web.Response:
-        """End the connection without an answer, after a silence."""
-        if after_s > 0:
-            await self._exchange.clock.sleep(after_s)
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=444)
+        ordeal = Ordeal(
+            fault=fault,
+            seconds=exchange.faults.seconds_of(fault),
+            left_s=exchange.faults.left_s(fault, now_s=exchange.clock.boottime_s()),
+            clock=exchange.clock,
+            request=admitted.request,
+            injection=injection,
+            late=self._late,
+            apply=apply,
+            answer=lambda reply: self._answer(entry, reply),
+        )
+        return await SUFFERINGS[fault.kind](ordeal)
 
 
 def now_ms(clock: Clock) -> float:
     """Return milliseconds since the epoch, with microseconds."""
-    now = clock.now()
-    return epoch_ms(now) + now.microsecond % 1000 / 1000
+    return epoch_us(clock.now()) / 1000
 
 
 def _names(owner: Account | None, request: web.Request) -> frozenset[str]:
@@ -211,28 +199,3 @@ def _names(owner: Account | None, request: web.Request) -> frozenset[str]:
     if owner is None:
         return frozenset()
     return frozenset({owner.account_id, owner.username, request.headers[KEY_HEADER]})
-
-
-_CODE_OF_STATUS: Final = {
-    429: ("TOO_MANY_REQUESTS", "Too many requests"),
-    503: ("SERVICE_UNAVAILABLE", "Trading engine is temporarily unavailable"),
-    401: ("UNAUTHORIZED", "Unauthorized"),
-    403: ("FORBIDDEN", "Forbidden"),
-}
-
-
-def _status_reply(fault: Fault) -> Reply:
-    headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
-    if fault.is_html:
-        page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
-        return Reply(status=fault.status, body=page, content_type="text/html", headers=headers)
-    code, message = _CODE_OF_STATUS.get(fault.status, ("INTERNAL_SERVER_ERROR", "Internal error"))
-    return Reply(status=fault.status, body=encode({"code": code, "message": message}), headers=headers)
-
-
-def _send_reset_on_close(request: web.Request) -> None:
-    """Make the kernel end the connection with a TCP reset instead of an orderly close."""
-    if request.transport is None:
-        return
-    with socket.socket(fileno=os.dup(request.transport.get_extra_info("socket").fileno())) as duplicate:
-        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,7 +1,8 @@
 """Stream v1: JSON-RPC 2.0 over one WebSocket per client."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from axisor.infra.tasks import TaskSet
 from axisor.paper import topics
-from axisor.paper.clock import epoch_ms
+from axisor.paper.clock import epoch_ms, epoch_us
 from axisor.paper.config import StreamWhileAway
 from axisor.paper.errors import (
     Forbidden,
@@ -22,12 +23,13 @@ from axisor.paper.errors import (
     Unauthorized,
 )
 from axisor.paper.exchange import PaperExchange
-from axisor.paper.faults import Fault, FaultKind
-from axisor.paper.hub import Subscriber, subscription_frame
+from axisor.paper.hub import Frame, Subscriber, subscription_frame
 from axisor.paper.records import Account, ApiKey
 from axisor.paper.server.auth import Authenticator
+from axisor.paper.server.frame_faults import FrameFaults
 from axisor.paper.server.limits import RateLimit, retry_after
 from axisor.paper.server.reply import Reply
+from axisor.paper.server.request_faults import status_reply
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +68,12 @@ class Session:
         self.account: Account | None = None
         self.key: ApiKey | None = None
         self._frozen_until_s = 0.0
+        self._faults = FrameFaults(exchange, socket=name, names=lambda: self.names)
 
     def freeze(self, seconds: float) -> None:
         """Send nothing, not even a pong, for this long; the socket stays open."""
         self._frozen_until_s = self._exchange.clock.boottime_s() + seconds
+        self.subscriber.stirred.set()
 
     @property
     def frozen_s(self) -> float:
@@ -85,28 +89,43 @@ class Session:
     async def write(self) -> None:
         """Send what waits until the socket ends; a client too slow for its events is closed."""
         while True:
-            frames = await self.subscriber.take()
+            frames = await self._take()
             await self._thaw()
             if self.subscriber.overrun.is_set():
                 await self._give_up()
                 return
             try:
                 async with asyncio.timeout(_WRITE_DEADLINE_S):
-                    for frame in frames:
-                        await self.ws.send_str(frame)
+                    for text in self._texts(frames):
+                        await self.ws.send_str(text)
             except (ConnectionError, TimeoutError):
                 await self._give_up()
                 return
 
+    async def _take(self) -> list[Frame]:
+        """Return the frames that wait; none when what a fault holds back has waited long enough."""
+        try:
+            async with asyncio.timeout(self._faults.release_in_s):
+                return await self.subscriber.take()
+        except TimeoutError:
+            return []
+
+    def _texts(self, frames: list[Frame]) -> Iterator[str]:
+        """Yield what is sent of frames, once faults have had them."""
+        if not frames:
+            yield from self._faults.release()
+        for frame in frames:
+            yield from self._faults.pass_on(frame)
+
     async def _thaw(self) -> None:
         """Return when the socket is no longer frozen, or when nothing more can be kept for it."""
         while (wait_s := self.frozen_s) > 0:
-            try:
+            if self.subscriber.overrun.is_set():
+                return
+            self.subscriber.stirred.clear()
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    await self.subscriber.overrun.wait()
-            except TimeoutError:
-                continue
-            return
+                    await self.subscriber.stirred.wait()
 
     async def _give_up(self) -> None:
         """Close a socket whose other side may not be reading: politely for a moment, then for good."""
@@ -135,6 +154,9 @@ class StreamEndpoint:
         """Serve one socket until it ends."""
         if self._closes_while_away and not self._exchange.is_available:
             return Reply.refusing(ServiceUnavailable()).to_response()
+        refused = self._refused_upgrade()
+        if refused is not None:
+            return refused.to_response()
         ws = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_FRAME_BYTES)
         await ws.prepare(request)
         session = Session(self._exchange, request, ws, name=str(next(self._names)))
@@ -155,18 +177,24 @@ class StreamEndpoint:
     async def close(self) -> None:
         """Close every socket: the exchange is going away."""
         await self._closing.close()
-        await self._close_all(list(self._sessions), WSCloseCode.GOING_AWAY)
+        await self.close_sessions(list(self._sessions), WSCloseCode.GOING_AWAY)
 
-    async def strike(self, fault: Fault) -> int:
-        """Return how many sockets a stream fault has met: those of its account, or all."""
-        struck = [s for s in self._sessions if fault.account is None or fault.account in s.names]
-        if fault.kind is FaultKind.FREEZE_STREAM:
-            for session in struck:
-                session.freeze(fault.seconds)
-        else:
-            await self._close_all(struck, fault.status)
-        fault.met += len(struck)
-        return len(struck)
+    def _refused_upgrade(self) -> Reply | None:
+        """Return the answer of a fault that this handshake meets."""
+        clock = self._exchange.clock
+        fault = self._exchange.faults.meet_upgrade(now_s=clock.boottime_s())
+        if fault is None:
+            return None
+        reply = status_reply(fault)
+        self._exchange.injections.record(
+            fault, done=f"handshake answered with {reply.status}", at_ms=epoch_us(clock.now()) / 1000
+        )
+        return reply
+
+    def sessions_of(self, account: str | None) -> list[Session]:
+        """Return the open sockets of an account (id, user name or key), all without one."""
+        oldest_first = sorted(self._sessions, key=lambda session: int(session.name))
+        return [session for session in oldest_first if account is None or account in session.names]
 
     @property
     def _closes_while_away(self) -> bool:
@@ -175,16 +203,17 @@ class StreamEndpoint:
     def _go_away(self) -> None:
         if self._closes_while_away and self._sessions:
             self._closing.start(
-                self._close_all(list(self._sessions), WSCloseCode.SERVICE_RESTART), name="close for maintenance"
+                self.close_sessions(list(self._sessions), WSCloseCode.SERVICE_RESTART), name="close for maintenance"
             )
 
     async def close_sockets_of(self, key: str) -> None:
         """Close the sockets that were authenticated with a key."""
-        await self._close_all(
+        await self.close_sessions(
             [s for s in self._sessions if s.key is not None and s.key.key == key], WSCloseCode.POLICY_VIOLATION
         )
 
-    async def _close_all(self, sessions: list[Session], code: int) -> None:
+    async def close_sessions(self, sessions: list[Session], code: int) -> None:
+        """Close sockets with a code; return once they are closed, or soon."""
         # Closing waits for the other side's close frame, which a dead client never sends: all at once, not for long.
         async with TaskSet("stream closing") as tasks:
             closing = [tasks.start(s.ws.close(code=code, drain=False), name=f"close {s.name}") for s in sessions]
@@ -223,7 +252,9 @@ class StreamEndpoint:
                 session.subscriber.put_price(topic, subscription_frame(topic, data))
             if topic == topics.ANNOUNCEMENTS:
                 for announcement in self._exchange.news.standing:
-                    session.subscriber.put_event(subscription_frame(topic, msgspec.to_builtins(announcement)))
+                    session.subscriber.put_event(
+                        subscription_frame(topic, msgspec.to_builtins(announcement)), topic=topic
+                    )
 
     def _reply(self, session: Session, frame_id: object, us_in: int, **outcome: object) -> None:
         us_out = self._now_us()
@@ -239,8 +270,7 @@ class StreamEndpoint:
         session.subscriber.put_event(msgspec.json.encode(frame).decode())
 
     def _now_us(self) -> int:
-        now = self._exchange.clock.now()
-        return epoch_ms(now) * 1000 + now.microsecond % 1000
+        return epoch_us(self._exchange.wrong_clock.told_time())
 
     def _call(self, session: Session, method: str, params: object, follow_up: list[str]) -> object:
         wait_s = self._rate.take(session.name, now_s=self._exchange.clock.boottime_s())
@@ -255,7 +285,7 @@ class StreamEndpoint:
             case "ping":
                 return "pong"
             case "time":
-                return {"time": epoch_ms(self._exchange.clock.now())}
+                return {"time": epoch_ms(self._exchange.wrong_clock.told_time())}
             case "authenticate":
                 return self._authenticate(session, members)
             case "whoami":
@@ -270,7 +300,9 @@ class StreamEndpoint:
                 raise _MethodNotFound("Method not found")
 
     def _authenticate(self, session: Session, members: Mapping[str, Any]) -> dict[str, Any]:
-        account, key = self._authenticator.check_socket(members, now_ms=epoch_ms(self._exchange.clock.now()))
+        account, key = self._authenticator.check_socket(
+            members, now_ms=epoch_ms(self._exchange.wrong_clock.signature_time())
+        )
         if session.account is not account:
             self._unsubscribe(session, [t for t in session.subscriber.topics if t in topics.SCOPE_OF_PRIVATE])
         session.account, session.key = account, key

@@ -38,8 +38,8 @@ def position(view: CrossView) -> dict[str, Any]:
     }
 
 
-def transfer(row: CrossTransfer) -> dict[str, Any]:
-    return {"id": row.transfer_id, "time": iso(row.at_ms), "amount": row.amount_sats}
+def transfer(row: CrossTransfer, *, account_id: str) -> dict[str, Any]:
+    return {"id": row.transfer_id, "uid": account_id, "time": iso(row.at_ms), "amount": row.amount_sats}
 
 
 def funding_fee(row: CrossFundingFeeRow) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from axisor.domain.trades import PriceLevel
 from axisor.paper.candles import Bar
 from axisor.paper.clock import iso
-from axisor.paper.store import Settlement
+from axisor.paper.records import Settlement
 from axisor.paper.wire.numbers import price_number
 
 EXCHANGE_WEIGHTS: Final = {"bybit": 0.3, "binance": 0.4, "okx": 0.3}

@@ -81,7 +81,7 @@ def test_a_buyer_of_the_crash_and_a_seller_of_the_squeeze_enter_at_62000() -> No
 
 
 def test_an_unknown_market_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="choose one of crash, squeeze, flash, chop, .*, calm or manual"):
+    with pytest.raises(ConfigurationError, match=r"choose one of crash, squeeze, flash, chop, .*, calm or manual"):
         scenario("moon", 1)
 
 

@@ -18,6 +18,7 @@ from axisor.paper.server.control.faults import FAULTS
 from axisor.paper.server.control.market import MARKET
 from axisor.paper.server.control.routes import ControlCall, ControlTable
 from axisor.paper.server.stream import StreamEndpoint
+from axisor.paper.server.strikes import Strikes
 
 MOUNT: Final = "/control"
 CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **ANNOUNCEMENTS, **EVIDENCE, **FAULTS}
@@ -26,9 +27,10 @@ CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **ANNOUNCEMENTS, **EVIDENCE, **F
 class ControlEndpoint:
     """Answers everything under /control."""
 
-    def __init__(self, exchange: PaperExchange, stream: StreamEndpoint, *, token: str) -> None:
+    def __init__(self, exchange: PaperExchange, stream: StreamEndpoint, strikes: Strikes, *, token: str) -> None:
         self._exchange = exchange
         self._stream = stream
+        self._strikes = strikes
         self._token = token
 
     def routes(self) -> list[web.RouteDef]:
@@ -45,7 +47,9 @@ class ControlEndpoint:
             if not hmac.compare_digest(offered.encode(), self._token.encode()):
                 return _json({"code": "UNAUTHORIZED", "message": "the control token is missing or wrong"}, status=401)
             try:
-                data = await handle(ControlCall(exchange=self._exchange, stream=self._stream, request=request))
+                data = await handle(
+                    ControlCall(exchange=self._exchange, stream=self._stream, strikes=self._strikes, request=request)
+                )
             except Refusal as refusal:
                 return _json({"code": refusal.wire_code, "message": refusal.message}, status=refusal.status)
             except (DomainError, ConfigurationError) as error:

@@ -11,7 +11,7 @@ async def _get_books(call: ControlCall) -> Any:
     return {
         "totals_sats": {str(book): amount for book, amount in sorted(engine.books.totals.items())},
         "totals_usd_cents": {str(book): amount for book, amount in engine.swaps.books.totals.items()},
-        "discrepancies": engine.discrepancies(),
+        "discrepancies": engine.discrepancies(is_deep=call.request.query.get("deep") == "1"),
     }
 
 

@@ -1,8 +1,8 @@
-"""Faults: injected, listed, withdrawn."""
+"""Faults: injected, listed, withdrawn, and the record of what they did."""
 
 from typing import Any
 
-from axisor.paper.faults import STREAM_KINDS, Fault
+from axisor.paper.faults import fault_of
 from axisor.paper.server.control.routes import ControlCall, ControlTable
 
 
@@ -11,15 +11,18 @@ async def _list(call: ControlCall) -> Any:
 
 
 async def _add(call: ControlCall) -> Any:
-    fault = await call.read(Fault)
-    call.exchange.faults.add(fault)
-    if fault.kind in STREAM_KINDS:
-        await call.stream.strike(fault)
+    fault = fault_of(await call.read(dict[str, Any]))
+    await call.strikes.put_in_force(fault)
     return fault
 
 
 async def _clear(call: ControlCall) -> Any:
-    return {"withdrawn": call.exchange.faults.clear(call.request.match_info.get("fault"))}
+    return {"withdrawn": call.strikes.withdraw(call.request.match_info.get("fault"))}
+
+
+async def _list_injected(call: ControlCall) -> Any:
+    injections = call.exchange.injections
+    return {"injected": injections.after(call.after_seq()), "count": injections.count, "totals": injections.totals}
 
 
 FAULTS: ControlTable = {
@@ -27,4 +30,5 @@ FAULTS: ControlTable = {
     ("POST", "/faults"): _add,
     ("DELETE", "/faults"): _clear,
     ("DELETE", "/faults/{fault}"): _clear,
+    ("GET", "/faults/injected"): _list_injected,
 }

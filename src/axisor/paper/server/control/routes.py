@@ -11,6 +11,7 @@ from axisor.paper.errors import InvalidRequest, Refusal
 from axisor.paper.exchange import PaperExchange
 from axisor.paper.records import Account
 from axisor.paper.server.stream import StreamEndpoint
+from axisor.paper.server.strikes import Strikes
 
 
 class NotThere(Refusal):
@@ -25,6 +26,7 @@ class ControlCall:
 
     exchange: PaperExchange
     stream: StreamEndpoint
+    strikes: Strikes
     request: web.Request
 
     async def read[T](self, kind: type[T]) -> T:
