@@ -485,10 +485,10 @@ class QuotesLiquidateMachine(PaperExchangeMachine):
 def _walks(examples: int) -> settings:
     if IS_LONG_FORM:
         return settings(max_examples=examples * 20, stateful_step_count=100, deadline=None)
-    return settings(max_examples=examples, stateful_step_count=40, deadline=None)
+    return settings(max_examples=examples, stateful_step_count=50, deadline=None)
 
 
-PaperExchangeMachine.TestCase.settings = _walks(60)
-QuotesLiquidateMachine.TestCase.settings = _walks(25)
+PaperExchangeMachine.TestCase.settings = _walks(250)
+QuotesLiquidateMachine.TestCase.settings = _walks(80)
 TestPaperExchange = PaperExchangeMachine.TestCase
 TestPaperExchangeWithQuotes = QuotesLiquidateMachine.TestCase
