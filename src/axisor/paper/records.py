@@ -82,6 +82,7 @@ class NotificationKind(StrEnum):
     """What an account is notified of; the words of the wire."""
 
     TRADE_LIQUIDATED = "trade-liquidated"
+    POSITION_LIQUIDATED = "position-liquidated"
     STOP_LOSS_REACHED = "stop-loss-reached"
     TAKE_PROFIT_REACHED = "take-profit-reached"
     DEPOSIT_SETTLED = "deposit-settled"

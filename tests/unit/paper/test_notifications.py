@@ -3,6 +3,7 @@
 from tests.factories.paper import PaperMarket
 from tests.factories.prices import at
 
+from axisor.domain.trades import PositionSide
 from axisor.paper.records import Notification, NotificationKind
 
 
@@ -28,6 +29,16 @@ def test_a_liquidation_a_stop_and_a_profit_are_told_and_a_close_by_hand_is_not()
         (NotificationKind.STOP_LOSS_REACHED, "Your long of 200 USD was closed by its stop loss at 60,000 USD"),
     ]
     assert unread(market)[1].about["quantity"] == 100
+
+
+def test_a_liquidation_of_the_cross_position_is_told() -> None:
+    market = PaperMarket.started()
+    market.engine.cross.set_leverage(market.account, leverage=100)
+    market.engine.cross.deposit(market.account, amount_sats=25_000)
+    market.order(PositionSide.SHORT, 1_000)
+    market.move_to(65_000)
+    [told] = [told for told in unread(market) if told.kind is NotificationKind.POSITION_LIQUIDATED]
+    assert told.message == "Your cross short of 1,000 USD was liquidated at 62,816 USD"
 
 
 def test_a_deposit_is_told() -> None:

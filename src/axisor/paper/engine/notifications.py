@@ -7,9 +7,9 @@ from uuid import uuid4
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import usd
 from axisor.paper.engine.core import Core
-from axisor.paper.events import DepositHappened, EngineEvent, TradeEventKind, TradeHappened
+from axisor.paper.events import CrossOrderHappened, DepositHappened, EngineEvent, TradeEventKind, TradeHappened
 from axisor.paper.history import NOTIFICATIONS
-from axisor.paper.records import Account, Notification, NotificationKind, PaperTrade
+from axisor.paper.records import Account, CrossOrder, CrossOrderType, Notification, NotificationKind, PaperTrade
 
 _KIND_OF_END: Final = {
     TradeEventKind.LIQUIDATION: NotificationKind.TRADE_LIQUIDATED,
@@ -48,6 +48,8 @@ class NotificationDesk:
                 kind = _KIND_OF_END.get(event.kind)
                 if kind is not None:
                     self._trade_ended(event, kind)
+            case CrossOrderHappened() if event.order.order_type is CrossOrderType.LIQUIDATION:
+                self._position_ended(event.order)
             case DepositHappened():
                 self._add(
                     event.account_id,
@@ -65,6 +67,15 @@ class NotificationDesk:
             kind,
             message=sentence.format(trade=_words(trade), price=f"{usd(trade.exit_price):,}"),
             about={"id": trade.trade_id, "quantity": trade.quantity_usd, "pl": trade.pnl_sats},
+        )
+
+    def _position_ended(self, order: CrossOrder) -> None:
+        side = "long" if order.side is PositionSide.SHORT else "short"
+        self._add(
+            order.account_id,
+            NotificationKind.POSITION_LIQUIDATED,
+            message=f"Your cross {side} of {order.quantity_usd:,} USD was liquidated at {usd(order.price):,} USD",
+            about={"id": order.order_id, "quantity": order.quantity_usd},
         )
 
     def _add(self, account_id: str, kind: NotificationKind, *, message: str, about: dict[str, str | int]) -> None:

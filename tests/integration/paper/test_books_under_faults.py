@@ -1,0 +1,192 @@
+"""However answers get lost, come late or lie, every effect happens once and no sat is made or lost."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+from tests.factories.paper_server import Keys, PaperServer, a_paper_server, eventually
+
+REQUESTS: Final = 90
+OPENED_WITH: Final = 20_000_000
+USER_BOOKS: Final = ("balance", "margin", "reserve", "cross")
+FAULTS: Final[tuple[dict[str, Any], ...]] = (
+    {"kind": "lose_request"},
+    {"kind": "lose_answer_after_apply"},
+    {"kind": "apply_late_s", "seconds": 0.03},
+    {"kind": "delay_before_apply_s", "seconds": 0.01},
+    {"kind": "delay_answer_s", "seconds": 0.01},
+    {"kind": "status", "status": 503},
+    {"kind": "status", "status": 502, "with_effect": True, "is_html": True},
+    {"kind": "malformed_json"},
+    {"kind": "truncated_body"},
+    {"kind": "reset_connection"},
+    {"kind": "reset_connection", "with_effect": True},
+)
+LIVE: Final = ("/futures/isolated/trades/open", "/futures/isolated/trades/running")
+PAST: Final = ("/futures/isolated/trades/closed", "/futures/isolated/trades/canceled")
+
+
+class Driver:
+    """One client that never knows whether its last request was carried out, and goes on regardless."""
+
+    def __init__(self, server: PaperServer, keys: dict[str, Keys], chance: random.Random) -> None:
+        self.server = server
+        self.keys = keys
+        self.chance = chance
+        self.deposited = 0
+        self.lost = 0
+
+    async def walk(self, requests: int) -> None:
+        for _ in range(requests):
+            if self.chance.random() < 0.4:
+                await self.server.control("POST", "/faults", self.chance.choice(FAULTS))
+            name = self.chance.choice(sorted(self.keys))
+            method, path, body = await self._next_request(name)
+            try:
+                await self.server.call(method, path, self.keys[name], body=body)
+            except (aiohttp.ClientError, json.JSONDecodeError):
+                self.lost += 1
+            if self.chance.random() < 0.2:
+                await self._move_the_market(name)
+        await self.server.control("DELETE", "/faults")
+
+    async def _move_the_market(self, name: str) -> None:
+        match self.chance.randrange(4):
+            case 0:
+                amount = self.chance.randint(1, 100_000)
+                await self.server.control("POST", f"/accounts/{name}/deposit", {"amount_sats": amount})
+                self.deposited += amount
+            case 1:
+                await self.server.control("POST", "/market/funding", {"rate": self.chance.uniform(-0.003, 0.003)})
+            case _:
+                await self.server.set_price(62_000 + self.chance.randint(-2_000, 2_000))
+
+    async def _next_request(self, name: str) -> tuple[str, str, dict[str, Any]]:
+        chance = self.chance
+        live = (await self.server.control("GET", f"/accounts/{name}"))["trades"]
+        trade_id = chance.choice(live)["id"] if live else "none"
+        side, amount = chance.choice(["buy", "sell"]), chance.randint(1, 200_000)
+        is_btc = chance.random() < 0.5
+        swap = {"inAmount": amount if is_btc else amount % 100 + 1, "inAsset": "BTC", "outAsset": "USD"}
+        if not is_btc:
+            swap |= {"inAsset": "USD", "outAsset": "BTC"}
+        market_order = {"side": side, "type": "market", "quantity": chance.randint(1, 5_000)}
+        limit_order = {**market_order, "type": "limit", "price": 62_000 + chance.randint(-1_500, 1_500)}
+        isolated = {"leverage": chance.randint(1, 100)}
+        choices: list[tuple[str, str, dict[str, Any]]] = [
+            ("POST", "/futures/isolated/trade", {**market_order, **isolated}),
+            ("POST", "/futures/isolated/trade", {**limit_order, **isolated}),
+            ("POST", "/futures/isolated/trade/add-margin", {"id": trade_id, "amount": amount}),
+            ("POST", "/futures/isolated/trade/add-margin", {"id": trade_id, "amount": amount // 10 + 1}),
+            ("POST", "/futures/isolated/trade/cash-in", {"id": trade_id, "amount": amount // 10 + 1}),
+            ("POST", "/futures/isolated/trade/close", {"id": trade_id}),
+            ("POST", "/futures/isolated/trade/cancel", {"id": trade_id}),
+            ("POST", "/futures/cross/deposit", {"amount": amount}),
+            ("POST", "/futures/cross/withdraw", {"amount": amount}),
+            ("PUT", "/futures/cross/leverage", {"leverage": chance.randint(1, 100)}),
+            ("POST", "/futures/cross/order", market_order),
+            ("POST", "/futures/cross/order", limit_order),
+            ("POST", "/futures/cross/position/close", {}),
+            ("POST", "/synthetic-usd/swap", swap),
+        ]
+        return chance.choice(choices)
+
+    async def read(self, name: str, path: str) -> Any:
+        status, data = await self.server.call("GET", path, self.keys[name])
+        assert status == 200, data
+        return data
+
+    async def holdings(self) -> Counter[str]:
+        """Return what all users hold, as their own endpoints say, by book."""
+        held: Counter[str] = Counter()
+        for name in self.keys:
+            account = await self.read(name, "/account")
+            held["balance"] += account["balance"]
+            held["cents"] += round(account["syntheticUsdBalance"] * 100)
+            held["cross"] += (await self.read(name, "/futures/cross/position"))["margin"]
+            for path in LIVE:
+                for trade in await self.read(name, path):
+                    held["margin"] += trade["margin"]
+                    held["reserve"] += trade["maintenanceMargin"]
+        return held
+
+    async def check_books(self) -> None:
+        """Deposits equal what all users hold and what the exchange's own books hold; the books have no objection."""
+        held, books = await self.holdings(), await self.server.control("GET", "/books")
+        totals = Counter(books["totals_sats"])
+        assert books["discrepancies"] == []
+        assert {book: totals[book] for book in USER_BOOKS} == {book: held[book] for book in USER_BOOKS}
+        assert books["totals_usd_cents"] == {"user": held["cents"], "exchange": -held["cents"]}
+        deposited = len(self.keys) * OPENED_WITH + self.deposited
+        house = sum(amount for book, amount in totals.items() if book not in {*USER_BOOKS, "outside"})
+        assert deposited == -totals["outside"] == sum(held[book] for book in USER_BOOKS) + house
+
+    async def happened(self) -> dict[str, int]:
+        """Return how often each thing happened, as the accounts' lists tell."""
+        counts: Counter[str] = Counter()
+        for name in self.keys:
+            for path in (*LIVE, *PAST):
+                answer = await self.read(name, path)
+                counts["trades"] += len(answer if path in LIVE else answer["data"])
+            counts["swaps"] += len((await self.read(name, "/synthetic-usd/swaps"))["data"])
+            transfers = [row["amount"] for row in (await self.read(name, "/futures/cross/transfers"))["data"]]
+            counts["transferred"] += sum(transfers)
+            counts["transfers"] += len(transfers)
+            postings = (await self.server.control("GET", f"/accounts/{name}/books"))["postings"]
+            counts["added"] += sum(row["entries"]["margin"] for row in postings if row["kind"] == "add_margin")
+            counts["cashed_in"] += sum(row["entries"]["balance"] for row in postings if row["kind"] == "cash_in")
+        return dict(counts)
+
+    async def applied(self) -> dict[str, int]:
+        """Return how often each thing should have happened, by the requests that took effect."""
+        entries = [entry for entry in await self.server.control("GET", "/requests") if entry["applied_at_ms"]]
+        of = {
+            path: [json.loads(entry["body"]) for entry in entries if entry["path"] == f"/v3{path}"]
+            for path in {entry["path"].removeprefix("/v3") for entry in entries}
+        }
+
+        def amounts(path: str) -> Iterable[int]:
+            return [body["amount"] for body in of.get(path, ())]
+
+        put, taken = amounts("/futures/cross/deposit"), amounts("/futures/cross/withdraw")
+        return {
+            "trades": len(of.get("/futures/isolated/trade", ())),
+            "swaps": len(of.get("/synthetic-usd/swap", ())),
+            "transferred": sum(put) - sum(taken),
+            "transfers": len([*put, *taken]),
+            "added": sum(amounts("/futures/isolated/trade/add-margin")),
+            "cashed_in": sum(amounts("/futures/isolated/trade/cash-in")),
+        }
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_sat_is_made_or_lost_while_requests_meet_faults(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    async with a_paper_server(data_dir=tmp_path) as server:
+        keys = {
+            name: await server.create_account(username=name, balance_sats=OPENED_WITH, fee_tier=tier)
+            for name, tier in (("ann", 0), ("bob", 3))
+        }
+        driver = Driver(server, keys, chance)
+        await driver.walk(REQUESTS)
+        assert driver.lost > REQUESTS // 20
+
+        async def is_settled() -> bool:
+            return await driver.happened() == await driver.applied()
+
+        async with asyncio.timeout(10):
+            await eventually(is_settled)
+        await driver.check_books()
+        before = await driver.holdings()
+    async with a_paper_server(data_dir=tmp_path) as server:
+        driver.server = server
+        await driver.check_books()
+        assert await driver.holdings() == before
+        await driver.walk(REQUESTS // 3)
+        await driver.check_books()
