@@ -8,7 +8,14 @@ import pytest
 import pytest_asyncio
 from tests.factories import wire_shapes as shapes
 from tests.factories.paper_server import Keys, PaperServer, a_paper_server
-from tests.factories.seeded_account import START_USD, a_foreign_invoice, an_address, close_trade, done, open_trade
+from tests.factories.seeded_account import (
+    START_USD,
+    a_foreign_address,
+    a_foreign_invoice,
+    close_trade,
+    done,
+    open_trade,
+)
 from tests.factories.wire_shapes import Shape, page_of, problems
 
 from axisor.paper.config import RateLimits
@@ -204,8 +211,8 @@ async def lightning_withdrawals(trader: Trader) -> Mapping[str, object]:
     return {}
 
 
-async def a_withdrawal_on_chain(trader: Trader) -> Mapping[str, object]:
-    return {"address": await an_address(trader.server), "amount": 100_000}
+async def a_withdrawal_on_chain(_: Trader) -> Mapping[str, object]:
+    return {"address": a_foreign_address(), "amount": 100_000}
 
 
 async def withdrawals_on_chain(trader: Trader) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
+from tests.factories.seeded_account import START_USD, a_foreign_address
 from tests.fixtures.exchange_process import exchange_process, speaking_to
 from tests.fixtures.node import installed_project, node
 
@@ -16,8 +17,11 @@ BALANCE_SATS: Final = 50_000_000
 
 
 async def test_every_call_and_every_event_has_the_type_that_the_sdk_declares(tmp_path: Path) -> None:
-    with exchange_process(tmp_path, "--scenario", "manual", "--private-rate", "0", "--public-rate", "0") as addresses:
+    # A market with a past, for its candles; then it stands still, and the walk moves the price.
+    with exchange_process(tmp_path, "--scenario", "calm", "--private-rate", "0", "--public-rate", "0") as addresses:
         async with speaking_to(addresses) as server:
+            await server.control("POST", "/market/pause")
+            await server.set_price(START_USD)
             keys = await server.create_account(username="walker", balance_sats=BALANCE_SATS)
             await server.create_account(username="friend")
             given = {
@@ -27,8 +31,7 @@ async def test_every_call_and_every_event_has_the_type_that_the_sdk_declares(tmp
                 "control_token": addresses.control_token,
                 "account_id": keys.account_id,
                 "other_username": "friend",
-                "invoice": "",
-                "address": "",
+                "address": a_foreign_address(),
                 "keys": {"key": keys.key, "secret": keys.secret, "passphrase": keys.passphrase},
             }
             found = walk(given)

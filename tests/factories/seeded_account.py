@@ -5,7 +5,12 @@ from typing import Any
 
 from tests.factories.paper_server import Keys, PaperServer
 
+from axisor.infra.lightning.address import p2wpkh_address
+from axisor.infra.lightning.networks import BitcoinNetwork
+
 START_USD = 62_000
+GENERATOR = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+"""The public key whose secret is 1."""
 
 
 async def done(server: PaperServer, keys: Keys, method: str, path: str, **body: object) -> Any:
@@ -62,10 +67,11 @@ async def give_synthetic_usd(server: PaperServer, keys: Keys) -> None:
 
 
 async def a_foreign_invoice(server: PaperServer, *, amount_sats: int) -> str:
-    """Return an invoice of the paper node that is not the exchange's, which the exchange can pay."""
-    raise NotImplementedError
+    """Return an invoice of the node that is not the exchange's, which the exchange can pay."""
+    made = await server.control("POST", "/lightning/invoices", {"amount_sats": amount_sats})
+    return str(made["payment_request"])
 
 
-async def an_address(server: PaperServer) -> str:
-    """Return an address of the exchange's network."""
-    raise NotImplementedError
+def a_foreign_address() -> str:
+    """Return an address of signet that is nobody's here."""
+    return p2wpkh_address(bytes.fromhex(GENERATOR), network=BitcoinNetwork.SIGNET)

@@ -9,7 +9,6 @@ import { isDeepStrictEqual } from 'node:util'
  * @property {string} control_token
  * @property {string} account_id
  * @property {string} other_username
- * @property {string} invoice an invoice of somebody else's node, which the exchange can pay
  * @property {string} address an address of the exchange's network
  * @property {{ key: string, secret: string, passphrase: string }} keys
  */

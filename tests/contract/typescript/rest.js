@@ -60,6 +60,7 @@ async function walkMarket(given, client, watch) {
     times.push(...page.data.map((candle) => candle.time))
     cursor = page.nextCursor
   } while (cursor !== null)
+  expect(watch, 'the candles of an hour', times.length >= 60, true)
   expect(watch, 'candles come newest first, each once', times, [...new Set(times)].sort().reverse())
 }
 
@@ -165,14 +166,27 @@ async function walkWallet(given, client, watch) {
   const account = client.account
   const { address } = await account.addBitcoinAddress({ format: 'p2wpkh' })
   expect(watch, 'the newest address', (await account.getBitcoinAddress()).address, address)
+  const received = `/accounts/${given.account_id}/on-chain-deposits`
+  const { deposit_id } = await control(given, 'POST', received, { amount_sats: 50_000, address })
+  const seen = await account.getOnChainDeposits({ status: 'MEMPOOL' })
+  expect(watch, 'a deposit in no block', seen.data.map((one) => one.id), [deposit_id])
+  await control(given, 'POST', `${received}/${deposit_id}/confirm`, { blocks: 3 })
+  const inBlock = await account.getOnChainDeposits({ limit: 5 })
+  expect(watch, 'its blocks', inBlock.data.map((one) => one.confirmations), [3])
+  expect(watch, 'its height is there', inBlock.data.every((one) => Number(one.blockHeight) > 0), true)
+
+  const { balance } = await account.get()
   const { depositId, paymentRequest } = await account.depositLightning({ amount: 20_000, comment: 'walk' })
-  expect(watch, 'an invoice', paymentRequest.startsWith('ln'), true)
+  expect(watch, 'an invoice', paymentRequest.startsWith('lntbs'), true)
   const open = await account.getLightningDeposits({ settled: false })
   expect(watch, 'a deposit that nobody has paid', open.data.map((one) => one.id), [depositId])
-  await control(given, 'POST', `/accounts/${given.account_id}/deposit`, { amount_sats: 30_000 })
+  await control(given, 'POST', '/lightning/payments', { payment_request: paymentRequest })
+  await until(async () => (await account.get()).balance === balance + 20_000, 'a paid invoice is credited')
   const paid = await account.getLightningDeposits({ settled: true })
-  expect(watch, 'deposits that were paid', paid.data.map((one) => one.amount), [30_000])
-  const { id } = await account.withdrawLightning({ invoice: given.invoice })
+  expect(watch, 'deposits that were paid', paid.data.map((one) => [one.id, one.comment]), [[depositId, 'walk']])
+
+  const invoice = (await control(given, 'POST', '/lightning/invoices', { amount_sats: 5_000 })).payment_request
+  const { id } = await account.withdrawLightning({ invoice })
   await until(
     async () => (await account.getLightningWithdrawals({ status: 'processed' })).data.some((one) => one.id === id),
     'a withdrawal over Lightning is processed'
@@ -180,8 +194,11 @@ async function walkWallet(given, client, watch) {
   const onChain = await account.withdrawOnChain({ address: given.address, amount: 100_000 })
   const pending = await account.getOnChainWithdrawals({ status: 'pending' })
   expect(watch, 'a withdrawal on chain', pending.data.map((one) => one.id), [onChain.id])
-  await account.getOnChainDeposits({ limit: 5 })
-  expect(watch, 'the balance is a number', (await account.get()).balance > 0, true)
+  const sent = `/accounts/${given.account_id}/on-chain-withdrawals/${onChain.id}`
+  await control(given, 'POST', `${sent}/process`)
+  await control(given, 'POST', `${sent}/complete`, { fee_sats: 300 })
+  const processed = await account.getOnChainWithdrawals({ limit: 5 })
+  expect(watch, 'its fee', processed.data.map((one) => [one.status, one.fee]), [['processed', 300]])
   const unread = await account.getNotifications({ read: false })
   expect(watch, 'there are unread notifications', unread.data.length > 0, true)
   await account.readNotifications()
