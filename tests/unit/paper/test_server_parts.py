@@ -238,8 +238,16 @@ def test_pages_follow_each_other_without_gap_or_overlap() -> None:
     assert pages_of([], {}) == [[]]
 
 
-def test_items_of_one_millisecond_stay_on_one_page() -> None:
-    assert pages_of([9, 7, 7, 7, 5], {"limit": "2"}) == [[9, 7, 7, 7], [5]]
+def test_items_of_one_millisecond_stay_together_where_they_fit_and_never_exceed_the_limit() -> None:
+    assert pages_of([9, 7, 7, 5], {"limit": "2"}) == [[9], [7, 7], [5]]
+    assert pages_of([7, 7, 7, 7, 7, 5], {"limit": "2"}) == [[7, 7], [7, 7], [7, 5]]
+    assert pages_of([7, 7, 7], {"limit": "1", "to": at_noon(7)}) == [[7], [7], [7]]
+    assert pages_of([7, 7], {"limit": "2"}) == [[7, 7]]
+
+
+def test_a_cursor_is_the_time_of_the_last_item() -> None:
+    answer = page([9, 7, 5], Members({"limit": "2"}), at_ms=lambda ms: NOON_MS + ms, wire=lambda ms: {"ms": ms})
+    assert answer["nextCursor"] == at_noon(7)
 
 
 def test_from_and_to_are_inclusive_but_an_instant_alone_is_empty() -> None:

@@ -1,6 +1,7 @@
 """Reads the members of a request, and refuses what does not have the promised shape."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -9,7 +10,7 @@ import msgspec
 
 from axisor.domain.errors import PriceOffTick
 from axisor.domain.units import Price, price_from_usd
-from axisor.paper.clock import epoch_ms
+from axisor.paper.clock import epoch_ms, iso
 from axisor.paper.errors import InvalidRequest
 
 MAX_LIMIT: Final = 1_000
@@ -26,6 +27,23 @@ def parse_body(body: bytes) -> dict[str, Any]:
         return _decoder.decode(body)
     except msgspec.DecodeError as error:
         raise InvalidRequest("body", f"is not a JSON object: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where a list goes on: after the first `given` items of a millisecond (0: after all of them)."""
+
+    at_ms: int
+    given: int = 0
+
+    @property
+    def before_ms(self) -> int:
+        """What is left is older than this."""
+        return self.at_ms + 1 if self.given else self.at_ms
+
+    @property
+    def text(self) -> str:
+        return f"{iso(self.at_ms).removesuffix('Z')}{self.given:03d}Z" if self.given else iso(self.at_ms)
 
 
 class Members:
@@ -112,6 +130,14 @@ class Members:
 
     def instant_ms(self, name: str) -> int | None:
         """Return an ISO-8601 instant in milliseconds since the epoch; without a zone it is UTC."""
+        at = self._instant(name)
+        return None if at is None else epoch_ms(at)
+
+    def cursor(self) -> "Cursor | None":
+        at = self._instant("cursor")
+        return None if at is None else Cursor(at_ms=epoch_ms(at), given=at.microsecond % 1000)
+
+    def _instant(self, name: str) -> datetime | None:
         value = self._values.get(name)
         if value is None:
             return None
@@ -119,4 +145,4 @@ class Members:
             at = datetime.fromisoformat(str(value))
         except ValueError as error:
             raise InvalidRequest(name, "must be an ISO-8601 date") from error
-        return epoch_ms(at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC))
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
