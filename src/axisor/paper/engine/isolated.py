@@ -85,10 +85,14 @@ class IsolatedDesk:
             holdings[trade.trade_id, Book.RESERVE] = trade.maintenance_margin_sats
         return holdings
 
-    def settle_funding(self, terms: FundingTerms) -> int:
-        """Return how many trades paid or received a funding fee; a settlement id counts once per trade."""
-        settled = 0
+    def settle_funding(self, terms: FundingTerms) -> Iterator[str]:
+        """Yield the id of every trade that has paid or received a funding fee; a settlement id counts once per trade.
+
+        Trades may end, and others be opened, between two steps: who is running at the first step pays.
+        """
         for trade in list(self._running.values()):
+            if trade.trade_id not in self._running:
+                continue
             account = self._core.accounts[trade.account_id]
             if terms.is_repeated and self._has_settled(account, trade, terms):
                 continue
@@ -96,8 +100,7 @@ class IsolatedDesk:
                 side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=terms.fixing_price, rate=terms.rate
             )
             self._pay_funding(account, trade, fee_sats=fee_sats, terms=terms)
-            settled += 1
-        return settled
+            yield trade.trade_id
 
     def _has_settled(self, account: Account, trade: PaperTrade, terms: FundingTerms) -> bool:
         return self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)) is not None
@@ -505,7 +508,7 @@ class IsolatedDesk:
         self._happened(TradeEventKind.FUNDING, trade, funding_fee_sats=fee_sats)
         if is_fatal:
             self._close(trade, exit_price=self._core.last_price, kind=CloseKind.LIQUIDATION)
-        else:
+        elif fee_sats > 0:
             self._watch(trade)
 
     def _shelve(self, account: Account, shelf: Shelf[PaperTrade], trade: PaperTrade) -> None:
