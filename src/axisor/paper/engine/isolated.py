@@ -26,7 +26,7 @@ from axisor.domain.tpsl import (
     is_stop_beyond_liquidation,
 )
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
-from axisor.domain.units import Price, round_half_up
+from axisor.domain.units import Price
 from axisor.paper.engine.books import Holdings
 from axisor.paper.engine.core import Core
 from axisor.paper.engine.levels import LevelKind
@@ -569,7 +569,9 @@ def _trail(trade: PaperTrade, *, distance: Fraction, reference: Price) -> None:
     """Set a trailing stop at reference × (1 − distance) for a long, × (1 + distance) for a short, nearest tick."""
     trade.trailing_distance = distance
     trade.trailing_reference = reference
-    trade.stop_loss_price = clamp_price(round_half_up(reference * (1 - trade.side.sign * distance)))
+    # In integers, halves up: a market that runs does this for every trailing stop at every price point.
+    part, whole = distance.as_integer_ratio()
+    trade.stop_loss_price = clamp_price((2 * reference * (whole - trade.side.sign * part) + whole) // (2 * whole))
 
 
 def _forget_stop(trade: PaperTrade) -> None:

@@ -1,8 +1,8 @@
 """Which levels each item waits at, and which of them a price has reached."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
@@ -16,8 +16,7 @@ class LiquidatesOn(StrEnum):
     QUOTE = "quote"  # also the bid (long) or ask (short) for the trade's size
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """A level: what happens there, and whether a falling or a rising price reaches it."""
 
     kind: LevelKind
