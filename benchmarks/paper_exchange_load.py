@@ -65,9 +65,19 @@ class Size:
     seconds: float = 60.0
     week_seconds: float = 150.0
     week_accounts: int = 200
+    week_days: float = 7.0
 
 
-SMALL = Size(accounts=20, trades=60, clients=8, requests_per_s=20.0, seconds=3.0, week_seconds=3.0, week_accounts=5)
+SMALL = Size(
+    accounts=20,
+    trades=60,
+    clients=8,
+    requests_per_s=20.0,
+    seconds=3.0,
+    week_seconds=3.0,
+    week_accounts=5,
+    week_days=0.2,
+)
 
 
 # A populated exchange
@@ -424,7 +434,7 @@ def _ended(store: Store) -> Iterator[PaperTrade]:
 
 async def measure_week(size: Size, *, server_core: int | None, tape: Path | None) -> dict[str, Any]:
     """Return the resident memory day by day over a simulated week in which the accounts trade all the time."""
-    week_s = 7 * 86_400
+    week_s = size.week_days * 86_400
     rng = random.Random(3)
     with tempfile.TemporaryDirectory(prefix="axisor-benchmark-") as folder:
         few = Size(accounts=size.week_accounts, trades=size.week_accounts * 5)
@@ -446,7 +456,7 @@ async def measure_week(size: Size, *, server_core: int | None, tape: Path | None
             while (market := await load.control("GET", "/market"))["market_ms"] < week_s * 1000:
                 if CLOCK.boottime_s() - begun_s > 10 * size.week_seconds + 60:
                     break
-                rss.append((market["market_ms"] / 86_400_000, load.server.rss_mib()))
+                rss.append((7 * market["market_ms"] / 1000 / week_s, load.server.rss_mib()))
                 await asyncio.sleep(size.week_seconds / 100)
             stats = await load.server.ask("stats")
             disk_mib = _size_mib(Path(folder))
