@@ -2,11 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 
 from axisor.domain.trades import PositionSide
-from axisor.domain.units import SATS_PER_BTC, TICKS_PER_USD, Price, round_half_up
+from axisor.domain.units import SATS_PER_BTC, TICKS_PER_USD, Price
 
 FUNDING_HOURS_UTC: Final = (0, 8, 16)
 _INTERVAL_HOURS: Final = 8
@@ -23,8 +22,12 @@ def funding_fee_sats(*, side: PositionSide, quantity_usd: int, fixing_price: Pri
     ... )
     1667
     """
-    exact = Fraction(rate) * quantity_usd * SATS_PER_BTC * TICKS_PER_USD / fixing_price * side.sign
-    return round_half_up(exact) if exact >= 0 else -round_half_up(-exact)
+    # In integers: a settlement computes this for every trade at once.
+    numerator, denominator = rate.as_integer_ratio()
+    amount = abs(numerator) * quantity_usd * SATS_PER_BTC * TICKS_PER_USD
+    divisor = denominator * fixing_price
+    fee_sats = (2 * amount + divisor) // (2 * divisor)
+    return fee_sats if side.sign * numerator >= 0 else -fee_sats
 
 
 def next_funding_at(now: datetime) -> datetime:

@@ -36,7 +36,8 @@ from axisor.paper.player import FASTEST, AvailabilityChange, FundingDue, MarketS
 from axisor.paper.records import Settlement
 from axisor.paper.request_log import RequestLog
 from axisor.paper.sources import MANUAL, funding_offset_ms, open_path, source_name
-from axisor.paper.store import MarketPosition, Store
+from axisor.paper.store import MarketPosition, Store, StoredAccount, encode_account
+from axisor.paper.turns import Turn
 from axisor.paper.wire import market as wire_market
 from axisor.paper.wire.announcements import announcement
 from axisor.paper.wire.numbers import PAIR, price_number
@@ -124,7 +125,7 @@ class PaperExchange:
 
     # The market
 
-    def tick(self, elapsed_s: float) -> None:
+    async def tick(self, elapsed_s: float) -> None:
         """Play `elapsed_s` wall seconds: every price point is evaluated and published, every settlement made.
 
         It stops after 10 ms, so that requests are answered meanwhile; what a speed then still owes is played with the
@@ -134,13 +135,16 @@ class PaperExchange:
         stop_s = self.clock.boottime_s() + _LONGEST_TURN_S
         wanted_s = min(elapsed_s + self._owed_s, _LONGEST_STEP_S)
         before_ms, points, is_cut_short = self.player.state.played_ms, 0, False
+        due: FundingDue | None = None
         for step in self.player.advance(wanted_s, now=now):
             match step:
                 case PricePoint():
                     self._apply(step.last_price, now_ms=epoch_ms(now))
                     points += 1
                 case FundingDue():
-                    self.settle(step)
+                    # Prices wait for a settlement, requests do not: by the time it is made, the player may be another.
+                    due, is_cut_short = step, True
+                    break
                 case AvailabilityChange():
                     self._change_availability(is_available=step.is_available)
             if points >= _MOST_POINTS_PER_TURN or self.clock.boottime_s() >= stop_s:
@@ -151,6 +155,8 @@ class PaperExchange:
         if is_cut_short and speed != FASTEST:
             self._owed_s = max(0.0, wanted_s - (self.player.state.played_ms - before_ms) / 1000 / speed)
         self._publish_soon()
+        if due is not None:
+            await self.settle(due)
 
     def _change_availability(self, *, is_available: bool) -> None:
         """Go away and come back as the path tells; an absence that somebody else ordered is left to them."""
@@ -174,13 +180,25 @@ class PaperExchange:
         self._apply(self.player.last_price, now_ms=epoch_ms(self.clock.now()))
         self._publish_soon()
 
-    def settle(self, due: FundingDue) -> Settlement:
-        """Make a funding settlement: payers pay from their margin, receivers get it to their balance."""
+    async def settle(self, due: FundingDue) -> Settlement:
+        """Make a funding settlement: payers pay from their margin, receivers get it to their balance.
+
+        It is made in slices of 5 ms, so that requests and streams go on; what is stored has all of it or nothing.
+        """
         at_ms = epoch_ms(self.clock.now())
         fixing_price = self.engine.last_price
-        self.engine.settle_funding(
-            settlement_id=due.settlement_id, rate=due.rate, fixing_price=fixing_price, at_ms=at_ms
-        )
+        async with self._commit_lock:
+            steps = self.engine.settlement(
+                settlement_id=due.settlement_id, rate=due.rate, fixing_price=fixing_price, at_ms=at_ms
+            )
+            turn = Turn(self.clock)
+            try:
+                for _ in steps:
+                    await turn.give_way()
+            finally:
+                for _ in steps:  # whoever asked for it may go away, what is left is settled all the same
+                    pass
+        self._publish_soon()
         self.hub.publish_price(topics.FUNDING, self.funding_frame())
         log.info("funding_settled", rate=str(due.rate), fixing_price=fixing_price)
         settlement = self.engine.history.find(EXCHANGE, SETTLEMENTS, due.settlement_id)
@@ -366,15 +384,19 @@ class PaperExchange:
 
     async def _save(self, bars: Sequence[Bar] = (), *, is_position_wanted: bool) -> None:
         engine, history = self.engine, self._store.history
-        events, dirty = engine.take_events(), engine.take_dirty()
+        encoded: dict[str, StoredAccount] = {}
+        turn = Turn(self.clock)
+        while changed := engine.take_dirty():
+            for account_id in changed:
+                account = engine.account(account_id)
+                encoded[account_id] = encode_account(account, engine.books.sums(account))
+                await turn.give_way()  # what changes meanwhile is encoded once more
+        events, dirty = engine.take_events(), set(encoded)
         if not (dirty or history.unwritten_count or is_position_wanted):
-            self._announce(events)
+            await self._announce(events)
             return
-        changed = [account for account_id in dirty if (account := engine.find_account(account_id)) is not None]
         # One transaction: after a crash the market stands where the accounts are.
-        batch = self._store.batch(
-            [(account, engine.books.sums(account)) for account in changed], market=self._position(), bars=bars
-        )
+        batch = self._store.batch(encoded.values(), market=self._position(), bars=bars)
         try:
             await asyncio.to_thread(self._store.write, batch)
         except OSError:
@@ -382,7 +404,7 @@ class PaperExchange:
             engine.put_back(events, dirty)
             raise
         history.written()
-        self._announce(events)
+        await self._announce(events)
 
     async def run_commits(self) -> None:
         """Commit what the market changes, for ever."""
@@ -407,7 +429,7 @@ class PaperExchange:
             # However late the market is, whatever else waits has its turn first.
             await self.clock.sleep(max(_REST_S, due_s - self.clock.boottime_s()))
             now_s = self.clock.boottime_s()
-            self.tick(now_s - previous_s)
+            await self.tick(now_s - previous_s)
             previous_s = now_s
             if self._store.history.unwritten_count > _MOST_UNWRITTEN_ROWS:
                 # Played faster than the disk writes: the market waits, so that memory does not fill up.
@@ -428,10 +450,13 @@ class PaperExchange:
     def _publish_soon(self) -> None:
         self._commit_wanted.set()
 
-    def _announce(self, events: list[EngineEvent]) -> None:
+    async def _announce(self, events: list[EngineEvent]) -> None:
+        turn = Turn(self.clock)
         for event in events:
-            topic, data = announcement(event)
-            self.hub.publish_event(topic, event.account_id, data)
+            if self.hub.is_heard_by(event.account_id):
+                topic, data = announcement(event)
+                self.hub.publish_event(topic, event.account_id, data)
+                await turn.give_way()
 
     # Readings that need both market and time
 

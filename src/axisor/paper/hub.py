@@ -67,6 +67,7 @@ class Hub:
         """False: frames get lost, as during maintenance."""
         self._by_topic: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._all: set[Subscriber] = set()
+        self._of_account: defaultdict[str, set[Subscriber]] = defaultdict(set)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -78,6 +79,17 @@ class Hub:
         for topic in subscriber.topics:
             self._by_topic[topic].discard(subscriber)
         self._all.discard(subscriber)
+        self._forget_account(subscriber)
+
+    def identify(self, subscriber: Subscriber, account_id: str) -> None:
+        """Note whose events a subscriber may have from now on."""
+        self._forget_account(subscriber)
+        subscriber.account_id = account_id
+        self._of_account[account_id].add(subscriber)
+
+    def is_heard_by(self, account_id: str) -> bool:
+        """Return whether anyone listens who may have the events of an account."""
+        return account_id in self._of_account
 
     def subscribe(self, subscriber: Subscriber, topic: str) -> None:
         subscriber.topics.add(topic)
@@ -108,12 +120,20 @@ class Hub:
 
     def publish_event(self, topic: str, account_id: str, data: dict[str, Any]) -> None:
         """Give an event of one account to its own subscribers."""
-        listeners = [s for s in self._by_topic.get(topic, ()) if s.account_id == account_id]
+        listeners = [s for s in self._of_account.get(account_id, ()) if topic in s.topics]
         if not listeners or not self._is_open():
             return
         frame = subscription_frame(topic, data)
         for subscriber in listeners:
             subscriber.put_event(frame, topic=topic)
+
+    def _forget_account(self, subscriber: Subscriber) -> None:
+        if subscriber.account_id is None:
+            return
+        others = self._of_account[subscriber.account_id]
+        others.discard(subscriber)
+        if not others:
+            del self._of_account[subscriber.account_id]
 
 
 def subscription_frame(topic: str, data: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from axisor.paper.engine.books import Books
 from axisor.paper.history import EXCHANGE, SETTLEMENTS, SHELVES
 from axisor.paper.player import PlayerState
 from axisor.paper.records import Account, Settlement, load
-from axisor.paper.store import AccountFile, MarketPosition, Store
+from axisor.paper.store import AccountFile, MarketPosition, Store, encode_account
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def import_files(folder: Path, store: Store) -> int:
     for account in accounts:
         books.adopt(account)
     position = MarketPosition(source=market.source, player=market.player)
-    store.write(store.batch([(one, books.sums(one)) for one in accounts], market=position, bars=bars))
+    store.write(store.batch([encode_account(one, books.sums(one)) for one in accounts], market=position, bars=bars))
     store.history.written()
     log.info("paper_exchange_files_imported", folder=str(folder), accounts=len(accounts))
     return len(accounts)

@@ -49,10 +49,19 @@ class MarketPosition(msgspec.Struct, kw_only=True):
     player: PlayerState
 
 
+type StoredAccount = tuple[str, bytes, bytes]
+"""An account's id, itself and the sums of its postings."""
+
+
+def encode_account(account: Account, sums: AccountSums) -> StoredAccount:
+    """Return an account as it is now, to be written."""
+    return account.account_id, dump(account), msgspec.json.encode(sums)
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What one transaction writes, encoded when it was true."""
 
-    accounts: list[tuple[str, bytes, bytes]]
+    accounts: list[StoredAccount]
     history: Unwritten
     market: bytes
     bars: list[tuple[int, bytes]]
@@ -132,12 +141,10 @@ class Store:
 
     # Writing
 
-    def batch(
-        self, accounts: Iterable[tuple[Account, AccountSums]], *, market: MarketPosition, bars: Sequence[Bar] = ()
-    ) -> Batch:
+    def batch(self, accounts: Iterable[StoredAccount], *, market: MarketPosition, bars: Sequence[Bar] = ()) -> Batch:
         """Return these things as they are now, with every unwritten row of the history."""
         return Batch(
-            accounts=[(one.account_id, dump(one), msgspec.json.encode(sums)) for one, sums in accounts],
+            accounts=list(accounts),
             history=self.history.take_unwritten(),
             market=msgspec.json.encode(market),
             bars=[(bar.start_ms, msgspec.json.encode(bar)) for bar in bars],

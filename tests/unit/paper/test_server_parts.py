@@ -264,7 +264,7 @@ def test_an_instant_without_a_zone_is_utc() -> None:
 async def test_price_frames_replace_each_other_and_events_do_not() -> None:
     hub, subscriber = Hub(), Subscriber()
     hub.join(subscriber)
-    subscriber.account_id = "a"
+    hub.identify(subscriber, "a")
     for topic in ("price", "trades"):
         hub.subscribe(subscriber, topic)
     for number in range(3):

@@ -99,15 +99,18 @@ class CrossDesk:
         """Return the cross margin, for the books to be compared with."""
         return {(account.cross_id, Book.CROSS): account.cross.margin_sats}
 
-    def settle_funding(self, terms: FundingTerms) -> int:
-        """Return how many positions paid or received a funding fee; a settlement id counts once per position."""
-        settled = 0
-        for account in list(self._exposed.values()):
+    def settle_funding(self, terms: FundingTerms) -> Iterator[str]:
+        """Yield the id of every position that has paid or received a funding fee; an id counts once per position.
+
+        Positions may end between two steps.
+        """
+        for position_id, account in list(self._exposed.items()):
+            if position_id not in self._exposed:
+                continue
             if terms.is_repeated and self._has_settled(account, terms):
                 continue
             self._pay_funding(account, terms)
-            settled += 1
-        return settled
+            yield position_id
 
     def _has_settled(self, account: Account, terms: FundingTerms) -> bool:
         return self._core.history.find(account.account_id, CROSS_FUNDING_FEES, terms.settlement_id) is not None

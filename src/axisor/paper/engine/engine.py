@@ -1,6 +1,6 @@
 """The whole exchange in memory: accounts and the desks that serve them, moved by prices and settlements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 from uuid import uuid4
@@ -97,6 +97,10 @@ class Engine:
         self.cross.adopt(account)
         self.swaps.adopt(account)
 
+    def account(self, account_id: str) -> Account:
+        """Return the account that has this id."""
+        return self._core.accounts[account_id]
+
     def find_account(self, account_id: str) -> Account | None:
         return self._core.accounts.get(account_id)
 
@@ -118,6 +122,14 @@ class Engine:
 
     def settle_funding(self, *, settlement_id: str, rate: Decimal, fixing_price: Price, at_ms: int) -> int:
         """Return how many trades and cross positions paid or received a funding fee; an id counts once for each."""
+        settled = self.settlement(settlement_id=settlement_id, rate=rate, fixing_price=fixing_price, at_ms=at_ms)
+        return sum(1 for _ in settled)
+
+    def settlement(self, *, settlement_id: str, rate: Decimal, fixing_price: Price, at_ms: int) -> Iterator[str]:
+        """Settle funding in steps: yield the id of each trade and cross position once it is settled.
+
+        Each is settled whole; between two steps prices and requests may come. It must be run to its end.
+        """
         is_repeated = self.history.find(EXCHANGE, SETTLEMENTS, settlement_id) is not None
         terms = FundingTerms(
             settlement_id=settlement_id, rate=rate, fixing_price=fixing_price, at_ms=at_ms, is_repeated=is_repeated
@@ -125,9 +137,9 @@ class Engine:
         if not is_repeated:
             record = Settlement(settlement_id=settlement_id, at_ms=at_ms, rate=str(rate), fixing_price=fixing_price)
             self.history.put(EXCHANGE, SETTLEMENTS, record, item_id=settlement_id, at_ms=at_ms)
-        settled = self.isolated.settle_funding(terms) + self.cross.settle_funding(terms)
+        yield from self.isolated.settle_funding(terms)
+        yield from self.cross.settle_funding(terms)
         self._core.fire()
-        return settled
 
     # What the rest of the server collects
 

@@ -26,7 +26,7 @@ from axisor.domain.tpsl import (
     is_stop_beyond_liquidation,
 )
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
-from axisor.domain.units import Price, round_half_up
+from axisor.domain.units import Price
 from axisor.paper.engine.books import Holdings
 from axisor.paper.engine.core import Core
 from axisor.paper.engine.levels import LevelKind
@@ -85,10 +85,14 @@ class IsolatedDesk:
             holdings[trade.trade_id, Book.RESERVE] = trade.maintenance_margin_sats
         return holdings
 
-    def settle_funding(self, terms: FundingTerms) -> int:
-        """Return how many trades paid or received a funding fee; a settlement id counts once per trade."""
-        settled = 0
+    def settle_funding(self, terms: FundingTerms) -> Iterator[str]:
+        """Yield the id of every trade that has paid or received a funding fee; a settlement id counts once per trade.
+
+        Trades may end, and others be opened, between two steps: who is running at the first step pays.
+        """
         for trade in list(self._running.values()):
+            if trade.trade_id not in self._running:
+                continue
             account = self._core.accounts[trade.account_id]
             if terms.is_repeated and self._has_settled(account, trade, terms):
                 continue
@@ -96,8 +100,7 @@ class IsolatedDesk:
                 side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=terms.fixing_price, rate=terms.rate
             )
             self._pay_funding(account, trade, fee_sats=fee_sats, terms=terms)
-            settled += 1
-        return settled
+            yield trade.trade_id
 
     def _has_settled(self, account: Account, trade: PaperTrade, terms: FundingTerms) -> bool:
         return self._core.history.find(account.account_id, FUNDING_FEES, _fee_id(terms, trade)) is not None
@@ -505,7 +508,7 @@ class IsolatedDesk:
         self._happened(TradeEventKind.FUNDING, trade, funding_fee_sats=fee_sats)
         if is_fatal:
             self._close(trade, exit_price=self._core.last_price, kind=CloseKind.LIQUIDATION)
-        else:
+        elif fee_sats > 0:
             self._watch(trade)
 
     def _shelve(self, account: Account, shelf: Shelf[PaperTrade], trade: PaperTrade) -> None:
@@ -566,7 +569,9 @@ def _trail(trade: PaperTrade, *, distance: Fraction, reference: Price) -> None:
     """Set a trailing stop at reference × (1 − distance) for a long, × (1 + distance) for a short, nearest tick."""
     trade.trailing_distance = distance
     trade.trailing_reference = reference
-    trade.stop_loss_price = clamp_price(round_half_up(reference * (1 - trade.side.sign * distance)))
+    # In integers, halves up: a market that runs does this for every trailing stop at every price point.
+    part, whole = distance.as_integer_ratio()
+    trade.stop_loss_price = clamp_price((2 * reference * (whole - trade.side.sign * part) + whole) // (2 * whole))
 
 
 def _forget_stop(trade: PaperTrade) -> None:

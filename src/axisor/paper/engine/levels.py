@@ -1,11 +1,11 @@
-"""Sorted price levels, so that a price point costs two comparisons however many trades are running.
+"""Price levels in the order in which they are reached: a price point costs two comparisons however many there are.
 
-Entries are kept in the order in which a move of the price reaches them; the next one to fire is always the last of
-its list. Insertion and removal are a binary search and a shift of pointers.
+A heap holds the entries; one that was moved or removed stays in it until it comes to the top or outnumbers the living.
 """
 
-from bisect import bisect_left, insort
 from enum import IntEnum
+from heapq import heapify, heappop, heappush
+from typing import Final
 
 from axisor.domain.units import Price
 
@@ -20,7 +20,9 @@ class LevelKind(IntEnum):
     RATCHET = 4  # a trailing stop follows the price
 
 
-type _Entry = tuple[int, int, int, str]  # key, kind, -order of insertion, trade id
+type _Entry = tuple[int, int, int, str]  # minus key, minus kind, order of insertion, trade id
+
+_SPARE: Final = 64
 
 
 class Levels:
@@ -28,32 +30,34 @@ class Levels:
 
     def __init__(self, *, is_falling: bool) -> None:
         self._sign = 1 if is_falling else -1
-        self._entries: list[_Entry] = []
-        self._places: dict[tuple[str, LevelKind], _Entry] = {}
+        self._heap: list[_Entry] = []
+        self._places: dict[tuple[str, int], _Entry] = {}
         self._order = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._places)
 
     def put(self, trade_id: str, kind: LevelKind, level: Price) -> None:
         """Insert or move the level of one kind of one trade."""
-        self.drop(trade_id, kind)
         self._order += 1
-        entry = (level * self._sign, int(kind), -self._order, trade_id)
+        entry = (-level * self._sign, -kind, self._order, trade_id)
         self._places[trade_id, kind] = entry
-        insort(self._entries, entry)
+        heappush(self._heap, entry)
+        if len(self._heap) > 2 * len(self._places) + _SPARE:
+            self._heap = list(self._places.values())
+            heapify(self._heap)
 
     def drop(self, trade_id: str, kind: LevelKind) -> None:
         """Remove a level; nothing happens where there is none."""
-        entry = self._places.pop((trade_id, kind), None)
-        if entry is not None:
-            del self._entries[bisect_left(self._entries, entry)]
+        self._places.pop((trade_id, kind), None)
 
     def next_due(self, price: Price) -> tuple[str, LevelKind] | None:
         """Return the first level that a move to `price` reaches, or None."""
-        if not self._entries:
-            return None
-        key, kind, _, trade_id = self._entries[-1]
-        if key < price * self._sign:
-            return None
-        return trade_id, LevelKind(kind)
+        while self._heap:
+            entry = self._heap[0]
+            minus_key, minus_kind, _, trade_id = entry
+            if self._places.get((trade_id, -minus_kind)) is not entry:
+                heappop(self._heap)
+                continue
+            return (trade_id, LevelKind(-minus_kind)) if -minus_key >= price * self._sign else None
+        return None

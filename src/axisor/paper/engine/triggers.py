@@ -1,8 +1,8 @@
 """Which levels each item waits at, and which of them a price has reached."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
@@ -16,8 +16,7 @@ class LiquidatesOn(StrEnum):
     QUOTE = "quote"  # also the bid (long) or ask (short) for the trade's size
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """A level: what happens there, and whether a falling or a rising price reaches it."""
 
     kind: LevelKind
@@ -37,23 +36,27 @@ class Triggers:
         self._rising = Levels(is_falling=False)
         self._quoted_falling = tuple(Levels(is_falling=True) for _ in range(buckets))
         self._quoted_rising = tuple(Levels(is_falling=False) for _ in range(buckets))
+        self._armed: dict[str, tuple[Wait, ...]] = {}
 
     def disarm(self, item_id: str) -> None:
         """Remove every level of an item."""
-        for levels in (self._falling, self._rising, *self._quoted_falling, *self._quoted_rising):
-            for kind in LevelKind:
-                levels.drop(item_id, kind)
+        self.arm(item_id, ())
 
     def arm(self, item_id: str, waits: Iterable[Wait]) -> None:
-        """Put the levels of an item as it stands now."""
-        self.disarm(item_id)
-        for wait in waits:
-            levels, quoted = (
-                (self._falling, self._quoted_falling) if wait.is_falling else (self._rising, self._quoted_rising)
-            )
-            levels.put(item_id, wait.kind, wait.price)
-            if wait.bucket is not None and quoted:
-                quoted[wait.bucket].put(item_id, wait.kind, wait.price)
+        """Put the levels of an item as it stands now; those that stand already keep their place."""
+        wanted, standing = tuple(waits), self._armed.get(item_id, ())
+        for wait in standing:
+            if wait not in wanted:
+                for levels in self._levels_of(wait):
+                    levels.drop(item_id, wait.kind)
+        for wait in wanted:
+            if wait not in standing:
+                for levels in self._levels_of(wait):
+                    levels.put(item_id, wait.kind, wait.price)
+        if wanted:
+            self._armed[item_id] = wanted
+        else:
+            self._armed.pop(item_id, None)
 
     def next_due(self, last_price: Price, ladder: Sequence[PriceLevel]) -> tuple[str, LevelKind] | None:
         """Return the next item to act on and why: of one direction, the level that the move reached first."""
@@ -66,3 +69,9 @@ class Triggers:
             if level.ask_price is not None and (due := rising.next_due(level.ask_price)) is not None:
                 return due
         return None
+
+    def _levels_of(self, wait: Wait) -> Iterator[Levels]:
+        yield self._falling if wait.is_falling else self._rising
+        quoted = self._quoted_falling if wait.is_falling else self._quoted_rising
+        if wait.bucket is not None and quoted:
+            yield quoted[wait.bucket]

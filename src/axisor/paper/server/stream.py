@@ -306,7 +306,7 @@ class StreamEndpoint:
         if session.account is not account:
             self._unsubscribe(session, [t for t in session.subscriber.topics if t in topics.SCOPE_OF_PRIVATE])
         session.account, session.key = account, key
-        session.subscriber.account_id = account.account_id
+        self._exchange.hub.identify(session.subscriber, account.account_id)
         return {"authenticated": True, "permissions": sorted(key.scopes)}
 
     def _whoami(self, session: Session) -> dict[str, Any]:

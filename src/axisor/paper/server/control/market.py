@@ -89,7 +89,7 @@ async def _set_price(call: ControlCall) -> Any:
 
 async def _settle(call: ControlCall) -> Any:
     wanted = await call.read(_Funding)
-    settlement = call.exchange.settle(call.exchange.player.settle_now(wanted.rate))
+    settlement = await call.exchange.settle(call.exchange.player.settle_now(wanted.rate))
     return wire_market.settlement(settlement)
 
 
