@@ -8,6 +8,7 @@ from pathlib import Path
 
 from axisor.paper.engine import MAX_LIVE_TRADES
 from axisor.paper.engine.triggers import LiquidatesOn
+from axisor.paper.engine.wallet_terms import WalletTerms
 from axisor.paper.faults import Fault
 from axisor.paper.lightning.opening import LightningTerms
 from axisor.paper.player import FundingMode, Speed
@@ -58,6 +59,7 @@ class PaperConfig:
     """How far a signature's time may be from the exchange's clock."""
     history_minutes: int = 1_440
     max_live_trades: int = MAX_LIVE_TRADES
+    wallet: WalletTerms = field(default_factory=WalletTerms)
     stream_while_away: StreamWhileAway = StreamWhileAway.CLOSE
     serves_market_data_while_away: bool = False
     """True: the public routes answer during maintenance too, not ping and time alone."""

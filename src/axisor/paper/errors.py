@@ -9,13 +9,19 @@ AxisorError
    ├─ SameAsPrevious           400 BAD_REQUEST "... same as the previous one"
    ├─ InsufficientBalance      400 BAD_REQUEST "Insufficient balance"
    ├─ InsufficientCrossMargin  400 BAD_REQUEST "Insufficient margin"
-   ├─ LimitExceeded            400 BAD_REQUEST: positions per account, size of the position, client id in use
+   ├─ LimitExceeded            400 BAD_REQUEST: positions per account, size of the position, client id in use,
+   │                           unused addresses
+   ├─ InvoiceRefused           400 BAD_REQUEST: an invoice that cannot be paid, or not again
+   │  └─ BadInvoice            "Send a correct BOLT 11 invoice"
+   ├─ BadAddress               400 BAD_REQUEST "Invalid address"
+   ├─ TierLimitExceeded        400 TIER_LIMIT_EXCEEDED
    ├─ Unauthorized             401 UNAUTHORIZED
    ├─ Forbidden                403 FORBIDDEN: the key lacks a permission
    ├─ RouteNotFound            404, a text body
    ├─ MarketBusy               409 CONFLICT (control interface only)
    ├─ TooManyRequests          429 TOO_MANY_REQUESTS, with Retry-After
-   └─ ServiceUnavailable       503 SERVICE_UNAVAILABLE: maintenance, nothing was done
+   ├─ ServiceUnavailable       503 SERVICE_UNAVAILABLE: maintenance, nothing was done
+   └─ LightningDown            503 SERVICE_UNAVAILABLE: an engine without a Lightning node
 
 A `DomainError` that reaches the wire is answered as 400 BAD_REQUEST with its message.
 """
@@ -86,6 +92,38 @@ class InsufficientCrossMargin(Refusal):
 
 class LimitExceeded(Refusal):
     code = "limit_exceeded"
+
+
+class InvoiceRefused(Refusal):
+    code = "invoice_refused"
+
+
+class BadInvoice(InvoiceRefused):
+    code = "bad_invoice"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("Send a correct BOLT 11 invoice", details={"reason": problem})
+
+
+class BadAddress(Refusal):
+    code = "bad_address"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("Invalid address", details={"reason": problem})
+
+
+class TierLimitExceeded(Refusal):
+    code = "tier_limit_exceeded"
+    wire_code = "TIER_LIMIT_EXCEEDED"
+
+
+class LightningDown(Refusal):
+    code = "lightning_down"
+    status = 503
+    wire_code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("Lightning is temporarily unavailable")
 
 
 class Unauthorized(Refusal):

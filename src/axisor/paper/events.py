@@ -63,13 +63,42 @@ class CrossPositionHappened:
     position: CrossView
 
 
+class WalletNetwork(StrEnum):
+    """How sats came in or go out; the word of the wallet topics."""
+
+    LIGHTNING = "lightning"
+    BITCOIN = "bitcoin"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepositHappened:
+    """A deposit has a new status; `balance_sats` is the free balance after it."""
+
     account_id: str
+    network: WalletNetwork
     deposit_id: str
     amount_sats: int
     balance_sats: int
+    status: str
+    tx_id: str
+    is_credited: bool
+    """True: with this status the sats came into the balance."""
     at_ms: int
 
 
-type EngineEvent = TradeHappened | CrossOrderHappened | CrossPositionHappened | DepositHappened
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawalHappened:
+    """A withdrawal has a new status; `balance_sats` is the free balance after it."""
+
+    account_id: str
+    network: WalletNetwork
+    withdrawal_id: str
+    amount_sats: int
+    fee_sats: int
+    balance_sats: int
+    status: str
+    tx_id: str
+    at_ms: int
+
+
+type EngineEvent = TradeHappened | CrossOrderHappened | CrossPositionHappened | DepositHappened | WithdrawalHappened

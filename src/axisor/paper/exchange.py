@@ -103,9 +103,13 @@ class PaperExchange:
             liquidates_on=config.liquidates_on,
             max_live_trades=config.max_live_trades,
             history=store.history,
+            node=self.lightning_node,
+            network=config.lightning.network,
+            wallet=config.wallet,
         )
         for account, sums in store.load_accounts():
             self.engine.adopt(account, sums)
+        self.lightning_node.listen(self.engine.wallet.lightning)
         self._change_availability(is_available=self.player.is_available)
 
     # Maintenance

@@ -1,4 +1,4 @@
-"""What is over and only read again: closed trades, settled fees, postings. Rows are kept apart from the live account.
+"""What is over or only listed: closed trades, settled fees, postings, transfers; apart from the live account.
 
 A row belongs to an account and a shelf and has an id of its own; putting a row with the id of an earlier one replaces
 it at its old place, so the time of the first one stands. Rows are in the order of their times, those of one time in the
@@ -27,6 +27,14 @@ from axisor.paper.records import (
     dump,
     load,
 )
+from axisor.paper.wallet_records import (
+    DepositAddress,
+    InternalTransfer,
+    LightningDeposit,
+    LightningWithdrawal,
+    OnChainDeposit,
+    OnChainWithdrawal,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,13 @@ CROSS_CANCELED: Final = Shelf("cross_canceled", CrossOrder)
 CROSS_TRANSFERS: Final = Shelf("cross_transfers", CrossTransfer)
 CROSS_FUNDING_FEES: Final = Shelf("cross_funding_fees", CrossFundingFeeRow)
 POSTINGS: Final = Shelf("postings", Posting)
+LIGHTNING_DEPOSITS: Final = Shelf("lightning_deposits", LightningDeposit)
+LIGHTNING_WITHDRAWALS: Final = Shelf("lightning_withdrawals", LightningWithdrawal)
+ON_CHAIN_DEPOSITS: Final = Shelf("on_chain_deposits", OnChainDeposit)
+ON_CHAIN_WITHDRAWALS: Final = Shelf("on_chain_withdrawals", OnChainWithdrawal)
+DEPOSIT_ADDRESSES: Final = Shelf("deposit_addresses", DepositAddress)
+TRANSFERS_IN: Final = Shelf("transfers_in", InternalTransfer)
+TRANSFERS_OUT: Final = Shelf("transfers_out", InternalTransfer)
 SWAPS: Final = Shelf("swaps", Swap)
 CENTS_POSTINGS: Final = Shelf("cents_postings", CentsPosting)
 NOTIFICATIONS: Final = Shelf("notifications", Notification)
@@ -58,6 +73,13 @@ SHELVES: Final[tuple[Shelf[Any], ...]] = (
     CROSS_TRANSFERS,
     CROSS_FUNDING_FEES,
     POSTINGS,
+    LIGHTNING_DEPOSITS,
+    LIGHTNING_WITHDRAWALS,
+    ON_CHAIN_DEPOSITS,
+    ON_CHAIN_WITHDRAWALS,
+    DEPOSIT_ADDRESSES,
+    TRANSFERS_IN,
+    TRANSFERS_OUT,
     SWAPS,
     CENTS_POSTINGS,
     NOTIFICATIONS,

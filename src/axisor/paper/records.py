@@ -14,10 +14,11 @@ import msgspec
 
 from axisor.domain.trades import OrderType, PositionSide, TradeStatus
 from axisor.domain.units import Price
+from axisor.paper.wallet_records import Wallet
 
 
 class Book(StrEnum):
-    """Accounts of the double-entry books. The first four belong to a user, the others to the exchange."""
+    """Accounts of the double-entry books. USER_BOOKS belong to a user, the others to the exchange."""
 
     BALANCE = "balance"  # free sats of the user
     MARGIN = "margin"  # collateral of the user's trades
@@ -27,11 +28,13 @@ class Book(StrEnum):
     PNL = "pnl"  # the counterparty of every profit and loss
     FUNDING = "funding"  # funding taken from payers, given to receivers
     INSURANCE = "insurance"  # what a liquidation leaves over, and what a clamped loss leaves uncovered
-    OUTSIDE = "outside"  # where deposits come from
+    OUTSIDE = "outside"  # where deposits come from and withdrawals go to
+    WITHDRAWING = "withdrawing"  # sats of the user on their way out: the amount and the highest fee
+    TRANSFERS = "transfers"  # between two users of the exchange: given by one, not yet taken by the other
     SWAPS = "swaps"  # sats taken and given for synthetic dollars
 
 
-USER_BOOKS = frozenset({Book.BALANCE, Book.MARGIN, Book.RESERVE, Book.CROSS})
+USER_BOOKS = frozenset({Book.BALANCE, Book.MARGIN, Book.RESERVE, Book.CROSS, Book.WITHDRAWING})
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +45,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     entries: dict[Book, int]
     trade_id: str | None = None
+    withdrawal_id: str | None = None
 
 
 class UsdBook(StrEnum):
@@ -280,7 +284,10 @@ class Account(msgspec.Struct, kw_only=True):
     username: str
     created_at_ms: int
     fee_tier: int = 0
+    email: str | None = None
+    linking_public_key: str | None = None
     balance_sats: int = 0
+    wallet: Wallet = msgspec.field(default_factory=Wallet)
     keys: list[ApiKey] = msgspec.field(default_factory=list)
     live: dict[str, PaperTrade] = msgspec.field(default_factory=dict)
     cross: CrossPosition = msgspec.field(default_factory=CrossPosition)

@@ -14,9 +14,9 @@ from axisor.paper.history import POSTINGS, History
 from axisor.paper.records import USER_BOOKS, Account, Book, Posting
 
 type Holdings = dict[tuple[str | None, Book], int]
-"""Sats by trade (None: no trade) and book."""
+"""Sats by trade or withdrawal (None: neither) and book."""
 
-_NO_TRADE = ""
+_NO_ITEM = ""
 
 
 class UnbalancedPosting(AssertionError):
@@ -29,7 +29,7 @@ class AccountSums(msgspec.Struct, kw_only=True):
     last_seq: int = 0
     totals: dict[Book, int] = msgspec.field(default_factory=dict)
     held: dict[str, dict[Book, int]] = msgspec.field(default_factory=dict)
-    """The user's books by trade, those apart that are empty."""
+    """The user's books by trade or withdrawal, those apart that are empty."""
 
     def add(self, posting: Posting) -> None:
         """Count a posting in."""
@@ -38,13 +38,15 @@ class AccountSums(msgspec.Struct, kw_only=True):
             self.totals[book] = self.totals.get(book, 0) + amount
             if book not in USER_BOOKS:
                 continue
-            trade_id = _NO_TRADE if book is Book.BALANCE or posting.trade_id is None else posting.trade_id
-            held = self.held.setdefault(trade_id, {})
+            item_id = posting.trade_id or posting.withdrawal_id or _NO_ITEM
+            if book is Book.BALANCE:
+                item_id = _NO_ITEM
+            held = self.held.setdefault(item_id, {})
             held[book] = held.get(book, 0) + amount
             if not held[book]:
                 del held[book]
             if not held:
-                del self.held[trade_id]
+                del self.held[item_id]
 
 
 class Books:
@@ -61,14 +63,23 @@ class Books:
         self._seq = max(self._seq, kept.last_seq)
 
     def post(
-        self, account: Account, *, kind: str, at_ms: int, entries: Mapping[Book, int], trade_id: str | None = None
+        self,
+        account: Account,
+        *,
+        kind: str,
+        at_ms: int,
+        entries: Mapping[Book, int],
+        trade_id: str | None = None,
+        withdrawal_id: str | None = None,
     ) -> None:
         """Write one balanced movement into the books of `account`."""
         if sum(entries.values()) != 0:
-            raise UnbalancedPosting(f"{kind} of {trade_id}: {dict(entries)}")
+            raise UnbalancedPosting(f"{kind} of {trade_id or withdrawal_id}: {dict(entries)}")
         self._seq += 1
         moved = {book: amount for book, amount in entries.items() if amount}
-        posting = Posting(seq=self._seq, at_ms=at_ms, kind=kind, entries=moved, trade_id=trade_id)
+        posting = Posting(
+            seq=self._seq, at_ms=at_ms, kind=kind, entries=moved, trade_id=trade_id, withdrawal_id=withdrawal_id
+        )
         self._history.put(account.account_id, POSTINGS, posting, item_id=str(posting.seq), at_ms=at_ms)
         self._sums[account.account_id].add(posting)
 
@@ -111,8 +122,11 @@ class Books:
         posting ever written.
         """
         found: list[str] = []
-        if total := sum(self.totals.values()):
+        totals = self.totals
+        if total := sum(totals.values()):
             found.append(f"the books add up to {total} sats instead of 0")
+        if under_way := totals.get(Book.TRANSFERS, 0):
+            found.append(f"{under_way} sats were given by one user and taken by none")
         known: set[str] = set()
         for account in accounts:
             known.add(account.account_id)
@@ -128,15 +142,15 @@ class Books:
             found.append(f"{account.account_id}: negative balance {account.balance_sats}")
         expected = {**expected, (None, Book.BALANCE): account.balance_sats}
         booked = {
-            (trade_id or None, book): amount
-            for trade_id, held in self._sums[account.account_id].held.items()
+            (item_id or None, book): amount
+            for item_id, held in self._sums[account.account_id].held.items()
             for book, amount in held.items()
         }
         for key in sorted(booked.keys() | expected.keys(), key=str):
             if booked.get(key, 0) != expected.get(key, 0):
-                trade_id, book = key
+                item_id, book = key
                 found.append(
-                    f"{account.account_id}: {book} of {trade_id or 'the account'} is {expected.get(key, 0)}, "
+                    f"{account.account_id}: {book} of {item_id or 'the account'} is {expected.get(key, 0)}, "
                     f"books {booked.get(key, 0)}"
                 )
         return found

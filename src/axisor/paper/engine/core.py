@@ -82,11 +82,14 @@ class Core:
         kind: str,
         entries: Mapping[Book, int],
         trade_id: str | None = None,
+        withdrawal_id: str | None = None,
         at_ms: int | None = None,
     ) -> None:
         """Write one balanced movement of sats into the books of `account`, now unless `at_ms` says otherwise."""
         moment_ms = self.now_ms() if at_ms is None else at_ms
-        self.books.post(account, kind=kind, at_ms=moment_ms, entries=entries, trade_id=trade_id)
+        self.books.post(
+            account, kind=kind, at_ms=moment_ms, entries=entries, trade_id=trade_id, withdrawal_id=withdrawal_id
+        )
         for listen in self._on_posting:
             listen(account, entries, moment_ms)
 

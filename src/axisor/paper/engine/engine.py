@@ -8,6 +8,7 @@ from uuid import uuid4
 from axisor.domain.contract import fee_rate
 from axisor.domain.trades import PriceLevel
 from axisor.domain.units import Price
+from axisor.infra.lightning.networks import BitcoinNetwork
 from axisor.paper.clock import Clock
 from axisor.paper.engine.books import AccountSums, Books, Holdings
 from axisor.paper.engine.core import Core
@@ -20,12 +21,15 @@ from axisor.paper.engine.settlement import FundingTerms
 from axisor.paper.engine.swaps import SwapDesk
 from axisor.paper.engine.triggers import LiquidatesOn
 from axisor.paper.engine.wallet import WalletDesk
+from axisor.paper.engine.wallet_terms import WalletTerms
 from axisor.paper.events import EngineEvent
 from axisor.paper.history import EXCHANGE, SETTLEMENTS, History, MemoryHistory
+from axisor.paper.lightning.ports import ExchangeNode
 from axisor.paper.records import Account, Settlement
 from axisor.paper.scopes import ALL_SCOPES
 
 MAX_LIVE_TRADES: Final = 100
+_USUAL_WALLET: Final = WalletTerms()
 
 
 class Engine:
@@ -40,6 +44,9 @@ class Engine:
         liquidates_on: LiquidatesOn = LiquidatesOn.LAST,
         max_live_trades: int = MAX_LIVE_TRADES,
         history: History | None = None,
+        node: ExchangeNode | None = None,
+        network: BitcoinNetwork = BitcoinNetwork.SIGNET,
+        wallet: WalletTerms = _USUAL_WALLET,
     ) -> None:
         self._core = Core(
             clock=clock,
@@ -50,7 +57,7 @@ class Engine:
         )
         self.isolated = IsolatedDesk(self._core, max_live_trades=max_live_trades)
         self.cross = CrossDesk(self._core, max_open_orders=max_live_trades)
-        self.wallet = WalletDesk(self._core)
+        self.wallet = WalletDesk(self._core, node=node, network=network, terms=wallet)
         self.swaps = SwapDesk(self._core)
         self.notifications = NotificationDesk(self._core)
         self.leaderboard = Leaderboard(self._core)
@@ -74,13 +81,23 @@ class Engine:
         return self._core.history
 
     def create_account(
-        self, *, username: str, balance_sats: int = 0, scopes: frozenset[str] = ALL_SCOPES, fee_tier: int = 0
+        self,
+        *,
+        username: str,
+        balance_sats: int = 0,
+        scopes: frozenset[str] = ALL_SCOPES,
+        fee_tier: int = 0,
+        email: str | None = None,
     ) -> Account:
         """Return a new account with one API key and `balance_sats` deposited."""
         fee_rate(fee_tier)
         check_scopes(scopes)
         account = Account(
-            account_id=str(uuid4()), username=username, created_at_ms=self._core.now_ms(), fee_tier=fee_tier
+            account_id=str(uuid4()),
+            username=username,
+            created_at_ms=self._core.now_ms(),
+            fee_tier=fee_tier,
+            email=email,
         )
         self._core.accounts[account.account_id] = account
         self.keys.issue(account, scopes=scopes)
@@ -95,6 +112,7 @@ class Engine:
         self.books.adopt(account, sums)
         self.isolated.adopt(account)
         self.cross.adopt(account)
+        self.wallet.adopt(account)
         self.swaps.adopt(account)
 
     def account(self, account_id: str) -> Account:
@@ -164,4 +182,4 @@ class Engine:
         return sats + self.swaps.discrepancies()
 
     def _held(self, account: Account) -> Holdings:
-        return {**self.isolated.held(account), **self.cross.held(account)}
+        return {**self.isolated.held(account), **self.cross.held(account), **self.wallet.held(account)}

@@ -50,7 +50,7 @@ class NotificationDesk:
                     self._trade_ended(event, kind)
             case CrossOrderHappened() if event.order.order_type is CrossOrderType.LIQUIDATION:
                 self._position_ended(event.order)
-            case DepositHappened():
+            case DepositHappened(is_credited=True):
                 self._add(
                     event.account_id,
                     NotificationKind.DEPOSIT_SETTLED,

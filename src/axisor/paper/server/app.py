@@ -19,11 +19,13 @@ from axisor.paper.server.routes import RouteTable
 from axisor.paper.server.stream import StreamEndpoint
 from axisor.paper.server.strikes import Strikes
 from axisor.paper.server.swaps_routes import SWAPS_ROUTES
+from axisor.paper.server.wallet_routes import WALLET_ROUTES
 
 STREAM_PATH: Final = "/v1"
 ROUTES: RouteTable = {
     **PUBLIC_ROUTES,
     **ACCOUNT_ROUTES,
+    **WALLET_ROUTES,
     **ISOLATED_ROUTES,
     **CROSS_ROUTES,
     **SWAPS_ROUTES,

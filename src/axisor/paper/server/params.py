@@ -71,6 +71,9 @@ class Members:
             raise InvalidRequest(name, f"must be one of {', '.join(choices)}")
         return choices[value]
 
+    def optional_choice[T](self, name: str, choices: Mapping[str, T]) -> T | None:
+        return self.choice(name, choices) if self.has(name) else None
+
     def number(self, name: str) -> Decimal:
         """Return a number exactly as it was written."""
         value = self._values.get(name)
@@ -115,6 +118,10 @@ class Members:
         return value
 
     # Query strings, in which every value is text
+
+    def flag(self, name: str) -> bool | None:
+        """Return what `true` or `false` says, None where it is absent."""
+        return self.optional_choice(name, {"true": True, "false": False})
 
     def limit(self) -> int:
         value = self._values.get("limit")

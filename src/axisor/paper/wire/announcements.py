@@ -9,10 +9,11 @@ from axisor.paper.events import (
     DepositHappened,
     EngineEvent,
     TradeHappened,
+    WithdrawalHappened,
 )
 from axisor.paper.wire.cross import order_event, position_event
 from axisor.paper.wire.trades import trade_event
-from axisor.paper.wire.wallet import deposit_event
+from axisor.paper.wire.wallet import deposit_event, withdrawal_event
 
 
 def announcement(event: EngineEvent) -> tuple[str, dict[str, Any]]:
@@ -26,3 +27,5 @@ def announcement(event: EngineEvent) -> tuple[str, dict[str, Any]]:
             return topics.CROSS_POSITION, position_event(event)
         case DepositHappened():
             return topics.DEPOSITS, deposit_event(event)
+        case WithdrawalHappened():
+            return topics.WITHDRAWALS, withdrawal_event(event)

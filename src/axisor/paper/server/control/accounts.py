@@ -19,6 +19,7 @@ class _NewAccount(msgspec.Struct, forbid_unknown_fields=True):
     username: str | None = None
     scopes: list[str] | None = None
     fee_tier: int = 0
+    email: str | None = None
 
 
 class _Deposit(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +45,7 @@ async def _create(call: ControlCall) -> Any:
         balance_sats=wanted.balance_sats,
         scopes=_scopes(wanted.scopes),
         fee_tier=wanted.fee_tier,
+        email=wanted.email,
     )
     return {**_account_view(call, account), **_key_view(account.keys[0])}
 
@@ -104,6 +106,7 @@ def _account_view(call: ControlCall, account: Account) -> dict[str, Any]:
         "account_id": account.account_id,
         "username": account.username,
         "balance_sats": account.balance_sats,
+        "withdrawing_sats": call.exchange.engine.wallet.withdrawing_sats(account),
         "usd_cents": account.usd_cents,
         "fee_tier": account.fee_tier,
         "created_at": iso(account.created_at_ms),

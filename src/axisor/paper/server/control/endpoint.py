@@ -18,11 +18,20 @@ from axisor.paper.server.control.faults import FAULTS
 from axisor.paper.server.control.lightning import LIGHTNING
 from axisor.paper.server.control.market import MARKET
 from axisor.paper.server.control.routes import ControlCall, ControlTable
+from axisor.paper.server.control.wallet import WALLET
 from axisor.paper.server.stream import StreamEndpoint
 from axisor.paper.server.strikes import Strikes
 
 MOUNT: Final = "/control"
-CONTROLS: ControlTable = {**ACCOUNTS, **MARKET, **ANNOUNCEMENTS, **EVIDENCE, **FAULTS, **LIGHTNING}
+CONTROLS: ControlTable = {
+    **ACCOUNTS,
+    **WALLET,
+    **MARKET,
+    **ANNOUNCEMENTS,
+    **EVIDENCE,
+    **FAULTS,
+    **LIGHTNING,
+}
 
 
 class ControlEndpoint:
