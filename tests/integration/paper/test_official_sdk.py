@@ -138,7 +138,7 @@ async def test_refusals_arrive_in_the_exchanges_form(client: LNMClient) -> None:
 
 async def test_an_unknown_route_is_a_text(client: LNMClient) -> None:
     with pytest.raises(APIHTTPException, match="Not found"):
-        await client.request("GET", "/account/deposits/internal", params=FromToLimitParams(), credentials=True)
+        await client.request("GET", "/account/withdrawals/pigeon", params=FromToLimitParams(), credentials=True)
 
 
 @pytest.fixture
