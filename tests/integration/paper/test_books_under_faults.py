@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 from tests.factories.paper_server import Keys, PaperServer, a_paper_server, eventually
 
-REQUESTS: Final = 90
+REQUESTS: Final = 120
 OPENED_WITH: Final = 20_000_000
-USER_BOOKS: Final = ("balance", "margin", "reserve", "cross")
+USER_BOOKS: Final = ("balance", "margin", "reserve", "cross", "withdrawing")
+ADDRESS: Final = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "lose_request"},
     {"kind": "lose_answer_after_apply"},
@@ -28,6 +29,13 @@ FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "reset_connection"},
     {"kind": "reset_connection", "with_effect": True},
 )
+LIGHTNING_FAULTS: Final[tuple[dict[str, Any], ...]] = (
+    {"kind": "hold"},
+    {"kind": "fail"},
+    {"kind": "notify_twice"},
+)
+SENT: Final = "/account/withdrawals/internal"
+RECEIVED: Final = "/account/deposits/internal"
 LIVE: Final = ("/futures/isolated/trades/open", "/futures/isolated/trades/running")
 PAST: Final = ("/futures/isolated/trades/closed", "/futures/isolated/trades/canceled")
 
@@ -39,7 +47,7 @@ class Driver:
         self.server = server
         self.keys = keys
         self.chance = chance
-        self.deposited = 0
+        self.given = 0
         self.lost = 0
 
     async def walk(self, requests: int) -> None:
@@ -49,19 +57,35 @@ class Driver:
             name = self.chance.choice(sorted(self.keys))
             method, path, body = await self._next_request(name)
             try:
-                await self.server.call(method, path, self.keys[name], body=body)
+                status, answer = await self.server.call(method, path, self.keys[name], body=body)
             except (aiohttp.ClientError, json.JSONDecodeError):
                 self.lost += 1
+            else:
+                if path == "/account/deposit/lightning" and status == 200:
+                    await self._pay(answer["paymentRequest"])
             if self.chance.random() < 0.2:
                 await self._move_the_market(name)
         await self.server.control("DELETE", "/faults")
+        for payment in (await self.server.control("GET", "/lightning"))["held"]:
+            await self.server.control("POST", f"/lightning/payments/{payment['payment_hash']}/release", {})
+
+    async def _pay(self, invoice: str) -> None:
+        if self.chance.random() < 0.5:
+            await self.server.control("POST", "/lightning/faults", self.chance.choice(LIGHTNING_FAULTS))
+        await self.server.control("POST", "/lightning/user/payments", {"payment_request": invoice})
 
     async def _move_the_market(self, name: str) -> None:
-        match self.chance.randrange(4):
+        match self.chance.randrange(5):
             case 0:
                 amount = self.chance.randint(1, 100_000)
                 await self.server.control("POST", f"/accounts/{name}/deposit", {"amount_sats": amount})
-                self.deposited += amount
+                self.given += amount
+            case 2:
+                for row in (await self.read(name, "/account/withdrawals/on-chain"))["data"]:
+                    if row["status"] == "pending":
+                        path = f"/accounts/{name}/on-chain-withdrawals/{row['id']}"
+                        end, body = self.chance.choice((("complete", {"fee_sats": 0}), ("reject", {})))
+                        await self.server.control("POST", f"{path}/{end}", body)
             case 1:
                 await self.server.control("POST", "/market/funding", {"rate": self.chance.uniform(-0.003, 0.003)})
             case _:
@@ -79,6 +103,8 @@ class Driver:
         market_order = {"side": side, "type": "market", "quantity": chance.randint(1, 5_000)}
         limit_order = {**market_order, "type": "limit", "price": 62_000 + chance.randint(-1_500, 1_500)}
         isolated = {"leverage": chance.randint(1, 100)}
+        foreign = await self.server.control("POST", "/lightning/user/invoices", {"amount_sats": amount})
+        other = chance.choice([user for user in self.keys if user != name])
         choices: list[tuple[str, str, dict[str, Any]]] = [
             ("POST", "/futures/isolated/trade", {**market_order, **isolated}),
             ("POST", "/futures/isolated/trade", {**limit_order, **isolated}),
@@ -94,6 +120,10 @@ class Driver:
             ("POST", "/futures/cross/order", limit_order),
             ("POST", "/futures/cross/position/close", {}),
             ("POST", "/synthetic-usd/swap", swap),
+            ("POST", "/account/deposit/lightning", {"amount": amount}),
+            ("POST", "/account/withdraw/lightning", {"invoice": foreign["payment_request"]}),
+            ("POST", "/account/withdraw/on-chain", {"address": ADDRESS, "amount": amount}),
+            ("POST", "/account/withdraw/internal", {"toUsername": other, "amount": amount}),
         ]
         return chance.choice(choices)
 
@@ -109,6 +139,7 @@ class Driver:
             account = await self.read(name, "/account")
             held["balance"] += account["balance"]
             held["cents"] += round(account["syntheticUsdBalance"] * 100)
+            held["withdrawing"] += (await self.server.control("GET", f"/accounts/{name}"))["withdrawing_sats"]
             held["cross"] += (await self.read(name, "/futures/cross/position"))["margin"]
             for path in LIVE:
                 for trade in await self.read(name, path):
@@ -116,16 +147,34 @@ class Driver:
                     held["reserve"] += trade["maintenanceMargin"]
         return held
 
+    async def flows(self) -> Counter[str]:
+        """Return what came in and went out, as the lists of deposits and withdrawals say, in sats."""
+        flows: Counter[str] = Counter()
+        for name in self.keys:
+            for row in (await self.read(name, "/account/deposits/lightning"))["data"]:
+                flows["in"] += row["amount"] if row["settledAt"] is not None else 0
+            for kind in ("lightning", "on-chain"):
+                for row in (await self.read(name, f"/account/withdrawals/{kind}"))["data"]:
+                    if row["status"] == "processed":
+                        # What the chain's miners take comes out of the amount, what forwarding costs is on top of it.
+                        flows["out"] += row["amount"] + (row["fee"] if kind == "lightning" else 0)
+            flows["sent"] += sum(row["amount"] for row in (await self.read(name, SENT))["data"])
+            flows["received"] += sum(row["amount"] for row in (await self.read(name, RECEIVED))["data"])
+        return flows
+
     async def check_books(self) -> None:
-        """Deposits equal what all users hold and what the exchange's own books hold; the books have no objection."""
+        """Deposits less withdrawals equal what all users and the exchange's own books hold; nobody has an objection."""
         held, books = await self.holdings(), await self.server.control("GET", "/books")
         totals = Counter(books["totals_sats"])
         assert books["discrepancies"] == []
         assert {book: totals[book] for book in USER_BOOKS} == {book: held[book] for book in USER_BOOKS}
         assert books["totals_usd_cents"] == {"user": held["cents"], "exchange": -held["cents"]}
-        deposited = len(self.keys) * OPENED_WITH + self.deposited
+        flows = await self.flows()
+        assert flows["in"] >= len(self.keys) * OPENED_WITH + self.given
+        assert flows["sent"] == flows["received"]
+        assert (await self.server.control("GET", "/lightning"))["discrepancy_msat"] == 0
         house = sum(amount for book, amount in totals.items() if book not in {*USER_BOOKS, "outside"})
-        assert deposited == -totals["outside"] == sum(held[book] for book in USER_BOOKS) + house
+        assert flows["in"] - flows["out"] == -totals["outside"] == sum(held[book] for book in USER_BOOKS) + house
 
     async def happened(self) -> dict[str, int]:
         """Return how often each thing happened, as the accounts' lists tell."""
@@ -139,6 +188,9 @@ class Driver:
             counts["transferred"] += sum(transfers)
             counts["transfers"] += len(transfers)
             postings = (await self.server.control("GET", f"/accounts/{name}/books"))["postings"]
+            counts["ordered"] += len((await self.read(name, "/account/withdrawals/lightning"))["data"])
+            counts["ordered"] += len((await self.read(name, "/account/withdrawals/on-chain"))["data"])
+            counts["sent"] += sum(row["amount"] for row in (await self.read(name, SENT))["data"])
             counts["added"] += sum(row["entries"]["margin"] for row in postings if row["kind"] == "add_margin")
             counts["cashed_in"] += sum(row["entries"]["balance"] for row in postings if row["kind"] == "cash_in")
         return dict(counts)
@@ -160,6 +212,8 @@ class Driver:
             "swaps": len(of.get("/synthetic-usd/swap", ())),
             "transferred": sum(put) - sum(taken),
             "transfers": len([*put, *taken]),
+            "ordered": len(of.get("/account/withdraw/lightning", ())) + len(of.get("/account/withdraw/on-chain", ())),
+            "sent": sum(amounts("/account/withdraw/internal")),
             "added": sum(amounts("/futures/isolated/trade/add-margin")),
             "cashed_in": sum(amounts("/futures/isolated/trade/cash-in")),
         }
