@@ -162,7 +162,7 @@ class PaperExchange:
         self._publish_soon()
         if due is not None:
             settling = self._settlements.start(self.settle(due), name="settlement")
-            if speed > 1:
+            if speed == FASTEST or speed > 1:
                 # A played market has the settlement between two points; in real time prices do not wait for it.
                 await settling
 
