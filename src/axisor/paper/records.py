@@ -90,6 +90,8 @@ class NotificationKind(StrEnum):
     STOP_LOSS_REACHED = "stop-loss-reached"
     TAKE_PROFIT_REACHED = "take-profit-reached"
     DEPOSIT_SETTLED = "deposit-settled"
+    WITHDRAWAL_PROCESSED = "withdrawal-processed"
+    WITHDRAWAL_FAILED = "withdrawal-failed"
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):

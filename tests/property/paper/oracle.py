@@ -244,6 +244,26 @@ class Oracle:
         refuse_unless(amount > 0)
         self._note(self.owners[name], "deposit", None, balance=amount, outside=-amount)
 
+    def withdraw(self, name: str, amount: int, *, most_fee: int = 0) -> int:
+        """Return the number of a withdrawal that waits, its amount and highest fee set aside."""
+        owner = self.owners[name]
+        refuse_unless(amount > 0 and amount + most_fee <= owner.balance)
+        number = next(self._numbers)
+        self._note(owner, "withdraw", number, balance=-amount - most_fee, withdrawing=amount + most_fee)
+        return number
+
+    def end_withdrawal(self, name: str, number: int, *, sent: int) -> None:
+        """Let `sent` sats leave the exchange, 0 where it came to nothing; what ended already stays as it is."""
+        owner = self.owners[name]
+        if aside := owner.sum("withdrawing", item=number):
+            self._note(owner, "withdrawn", number, withdrawing=-aside, outside=sent, balance=aside - sent)
+
+    def transfer(self, name: str, to: str, amount: int) -> None:
+        owner = self.owners[name]
+        refuse_unless(name != to and 0 < amount <= owner.balance)
+        self._note(owner, "transfer", None, balance=-amount)
+        self._note(self.owners[to], "transfer", None, balance=amount)
+
     def swap_sats(self, name: str, sats: int) -> None:
         owner = self.owners[name]
         cents = floor(sats * self.market.quote(-1, 1) * 100 / S)
@@ -349,7 +369,7 @@ class Oracle:
         owner, trade = self._trade(name, number, "running")
         refuse_unless(amount > 0)
         leaving = self._leaving(trade)
-        gain = floor(profit(trade.side, trade.quantity, trade.price, leaving))
+        gain = self.whole_profit(trade)
         if amount < gain:
             from_gain = amount
             price = tick(1 / (1 / trade.price - trade.side * Fraction(amount, trade.quantity * S)))
@@ -409,6 +429,10 @@ class Oracle:
 
     def unrealized(self, trade: Trade) -> int:
         return nearest(profit(trade.side, trade.quantity, trade.price, self._leaving(trade)))
+
+    def whole_profit(self, trade: Trade) -> int:
+        """Return how much may be cashed in before the margin is touched, in sats; negative: the loss."""
+        return floor(profit(trade.side, trade.quantity, trade.price, self._leaving(trade)))
 
     # The cross position
 

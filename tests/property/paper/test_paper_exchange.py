@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.fakes.lightning_node import ChosenNode
 from tests.fakes.manual_clock import ManualClock
-from tests.property.paper.oracle import Market, Oracle, Refused, Step, Trade
+from tests.property.paper.oracle import Market, Oracle, Refused, Step, Trade, refuse_unless
 
 from axisor.domain.errors import DomainError
 from axisor.domain.trades import OrderType, PositionSide, PriceLevel, TradeStatus
@@ -26,8 +29,9 @@ from axisor.paper.records import Account, Asset, Book, PaperTrade, Window
 from axisor.paper.store import dump_account, load_account
 
 START = Price(124_000)
-OPENED_WITH = 20_000_000
-MOST_LIVE = 6
+OPENED_WITH = 8_000_000
+MOST_LIVE = 7
+FINAL_BLOCKS = 6
 TIERS = {"ann": 0, "bob": 3}
 IS_LONG_FORM = "AXISOR_LONG_TESTS" in os.environ
 """Set by the long form of the test command: more examples, longer walks."""
@@ -35,10 +39,14 @@ IS_LONG_FORM = "AXISOR_LONG_TESTS" in os.environ
 names = st.sampled_from(sorted(TIERS))
 sides = st.sampled_from(PositionSide)
 amounts = st.integers(1, 500_000) | st.integers(-1, 50) | st.integers(1, 5_000_000)
-quantities = st.integers(1, 20_000) | st.integers(1, 20_000) | st.integers(0, 3) | st.integers(100_000, 500_001)
+quantities = st.integers(1, 20_000) | st.integers(1, 60) | st.integers(0, 3) | st.integers(100_000, 500_001)
 # Moves of up to 3 % a step, now and then a gap that no stop survives.
 moves = st.integers(-3_000, 3_000) | st.integers(-10, 10) | st.sampled_from([-60_000, -20_000, 20_000, 60_000])
 distances = st.sampled_from([Decimal("0.001"), Decimal("0.01"), Decimal("0.1"), Decimal(2), Decimal("0.0009")])
+edges = st.sampled_from([None, None, -1, 0, 1])
+"""How far from the limit of what is possible; None: somewhere else."""
+picks = st.integers(0, 2)
+"""Which of the newest."""
 leverages = st.integers(1, 100) | st.sampled_from([0, 101])
 stresses = st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(1)])
 client_ids = st.none() | st.none() | st.none() | st.sampled_from(["a", "b"])
@@ -61,12 +69,62 @@ def seen_by_oracle(price: Price, quotes: tuple[PriceLevel, ...]) -> Market:
     return Market(dollars(price), steps)
 
 
+def an_order(
+    market: Price,
+    *,
+    side: PositionSide,
+    quantity: int,
+    leverage: Fraction,
+    limit: int | None = None,
+    stop: int | None = None,
+    profit: int | None = None,
+    trailing: Decimal | None = None,
+    is_by_margin: bool = False,
+    client_id: str | None = None,
+) -> NewTrade:
+    """Return an order whose limit lies so many ticks above the market, and its levels so many beside its entry."""
+    reference = market if limit is None else Price(market + limit)
+    return NewTrade(
+        side=side,
+        order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+        leverage=leverage,
+        quantity_usd=None if is_by_margin else quantity,
+        margin_sats=quantity * 20 if is_by_margin else None,
+        price=None if limit is None else reference,
+        stop_loss_price=None if stop is None or trailing else Price(reference - side.sign * stop),
+        trailing_distance=trailing,
+        take_profit_price=None if profit is None else Price(reference + side.sign * profit),
+        client_id=client_id,
+    )
+
+
+@dataclass
+class Incoming:
+    """A deposit that was asked for: an invoice, or a payment on the chain."""
+
+    name: str
+    item_id: str
+    amount: int
+    blocks: int = 0
+    is_credited: bool = False
+
+
+@dataclass
+class Outgoing:
+    """A withdrawal, and what the oracle calls it."""
+
+    name: str
+    item_id: str
+    number: int
+    amount: int
+    is_lightning: bool
+    state: str = "pending"
+
+
 class PaperExchangeMachine(RuleBasedStateMachine):
     """Two accounts do everything there is to do; the exchange and the oracle accept and refuse the same."""
 
     liquidates_on = LiquidatesOn.LAST
-    trades = Bundle("trades")
-    orders = Bundle("orders")
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,21 +132,42 @@ class PaperExchangeMachine(RuleBasedStateMachine):
         self.price = START
         self.quotes = ladder(START, Fraction(0))
         self.history = MemoryHistory()
+        self.node = ChosenNode(self.clock)
         self.engine = self._new_engine()
+        self.invoices: list[Incoming] = []
+        self.incoming: list[Incoming] = []
+        self.outgoing: list[Outgoing] = []
         self.oracle = Oracle(
             seen_by_oracle(self.price, self.quotes),
             quotes_liquidate=self.liquidates_on is LiquidatesOn.QUOTE,
             most_live=MOST_LIVE,
         )
         self.accounts: dict[str, Account] = {}
-        self.ids: dict[int, str] = {}
+        self.ids: dict[int, str] = {0: "none"}
         self.settlements = 0
         for name, tier in TIERS.items():
             self.accounts[name] = self.engine.create_account(username=name, balance_sats=OPENED_WITH, fee_tier=tier)
             self.oracle.join(name, tier=tier)
             self.oracle.deposit(name, OPENED_WITH)
-            self.change_cross(name, 3_000_000, 1, "deposit")
-            self.change_cross(name, 1, 20, "leverage")
+            self.change_cross(name, 3_000_000, None, 1, "deposit")
+            self.change_cross(name, 1, None, 20, "leverage")
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        """Give an account something of everything, so that whatever comes first finds something to act on."""
+        for side, quantity, leverage, limit in (
+            (PositionSide.LONG, 2_000, 25, None),
+            (PositionSide.LONG, 20, 5, None),
+            (PositionSide.SHORT, 1_000, 50, None),
+            (PositionSide.SHORT, 10, 2, None),
+            (PositionSide.LONG, 500, 10, -300),
+        ):
+            self._open(
+                name, an_order(self.price, side=side, quantity=quantity, leverage=Fraction(leverage), limit=limit)
+            )
+        self.order(name, PositionSide.LONG if name == "ann" else PositionSide.SHORT, 3_000, None, None, None)
+        self.order(name, PositionSide.LONG, 1_000, -500, None, None)
+        self.order(name, PositionSide.SHORT, 1_000, 500, None, None)
 
     def _new_engine(self) -> Engine:
         return Engine(
@@ -98,6 +177,7 @@ class PaperExchangeMachine(RuleBasedStateMachine):
             liquidates_on=self.liquidates_on,
             max_live_trades=MOST_LIVE,
             history=self.history,
+            node=self.node,
         )
 
     def _files(self) -> list[bytes]:
@@ -119,11 +199,33 @@ class PaperExchangeMachine(RuleBasedStateMachine):
             raise AssertionError(f"accepted what must be refused: {answer}") from None
         return exchange(), expected
 
+    def _trades(self) -> list[tuple[str, int]]:
+        """Return the live trades of both, and the newest that has ended: whatever is asked of that one is refused."""
+        every = [(name, trade) for name, owner in self.oracle.owners.items() for trade in owner.trades.values()]
+        ended = [(name, trade) for name, trade in every if trade.state not in {"open", "running"}]
+        live = [(name, trade) for name, trade in every if trade.state in {"open", "running"}]
+        return [(name, trade.number) for name, trade in (*live, *ended[-1:])]
+
+    def _trade(self, pick: int) -> tuple[str, int]:
+        trades = self._trades()
+        return trades[pick % len(trades)]
+
+    def _orders(self) -> list[tuple[str, int]]:
+        """Return the open orders of both, and one that is no order."""
+        return [(name, number) for name, owner in self.oracle.owners.items() for number in (*owner.cross.orders, 0)]
+
+    def _order(self, pick: int) -> tuple[str, int]:
+        orders = self._orders()
+        return orders[pick % len(orders)]
+
     # The wallet and synthetic dollars
 
-    @rule(name=names, amount=amounts, what=st.sampled_from(["deposit", "swap_sats", "swap_cents"]))
-    def move_money(self, name: str, amount: int, what: str) -> None:
+    @rule(name=names, amount=amounts, edge=edges, what=st.sampled_from(["deposit", "swap_sats", "swap_cents"]))
+    def move_money(self, name: str, amount: int, edge: int | None, what: str) -> None:
         account, engine, oracle = self.accounts[name], self.engine, self.oracle
+        if edge is not None and what != "deposit":
+            owner = oracle.owners[name]
+            amount = edge + (owner.balance if what == "swap_sats" else owner.cents)
         match what:
             case "deposit":
                 self._both(
@@ -140,10 +242,138 @@ class PaperExchangeMachine(RuleBasedStateMachine):
                     lambda: oracle.swap_cents(name, amount),
                 )
 
+    @rule(name=names, amount=amounts, is_on_chain=st.booleans())
+    def ask_for_money(self, name: str, amount: int, is_on_chain: bool) -> None:
+        """Nothing is credited for an invoice that nobody paid, or a payment that is not confirmed."""
+        account, wallet = self.accounts[name], self.engine.wallet
+        if amount <= 0:
+            return
+        if is_on_chain:
+            deposit = wallet.on_chain.receive(account, amount_sats=amount)
+            self.incoming.append(Incoming(name, deposit.deposit_id, amount))
+        else:
+            waiting, _ = wallet.lightning.open_deposit(account, amount_sats=amount)
+            self.invoices.append(Incoming(name, waiting.payment_hash, amount))
+
+    @precondition(lambda self: self.invoices)
+    @rule(pick=picks, times=st.integers(1, 2))
+    def invoice_is_paid(self, pick: int, times: int) -> None:
+        """However often it is told, it counts once."""
+        invoice = self.invoices[-1 - pick % len(self.invoices)]
+        report = self.node.receive(invoice.item_id, amount_sats=invoice.amount)
+        for _ in range(times):
+            self.engine.wallet.lightning.on_settled(report)
+        self._arrived(invoice)
+
+    @precondition(lambda self: self.incoming)
+    @rule(pick=picks, blocks=st.integers(1, 6))
+    def chain_confirms(self, pick: int, blocks: int) -> None:
+        deposit = self.incoming[-1 - pick % len(self.incoming)]
+        confirm = self.engine.wallet.on_chain.confirm
+        self._both(
+            lambda: confirm(self.accounts[deposit.name], deposit.item_id, blocks=blocks),
+            lambda: refuse_unless(deposit.blocks < FINAL_BLOCKS),
+        )
+        deposit.blocks += blocks
+        self._arrived(deposit)
+
+    def _arrived(self, incoming: "Incoming") -> None:
+        if not incoming.is_credited:
+            incoming.is_credited = True
+            self.oracle.deposit(incoming.name, incoming.amount)
+
+    @rule(name=names, amount=amounts, edge=edges, way=st.sampled_from(["lightning", "chain", "user"]))
+    def send_money(self, name: str, amount: int, edge: int | None, way: str) -> None:
+        account, wallet, oracle = self.accounts[name], self.engine.wallet, self.oracle
+        if edge is not None:
+            amount = edge + oracle.owners[name].balance
+        other = "bob" if name == "ann" else "ann"
+        match way:
+            case "lightning":
+                amount = abs(amount)
+                most_fee = max(10, ceil(Fraction(amount, 100)))
+                invoice = f"foreign{len(self.outgoing)}:{amount}"
+                sent = self._both(
+                    lambda: wallet.lightning.withdraw(account, invoice=invoice).payment_hash,
+                    lambda: oracle.withdraw(name, amount, most_fee=most_fee),
+                )
+            case "chain":
+                address = wallet.on_chain.newest_address(self.accounts[other]).address
+                sent = self._both(
+                    lambda: wallet.on_chain.withdraw(account, address=address, amount_sats=amount).withdrawal_id,
+                    lambda: oracle.withdraw(name, amount),
+                )
+            case _:
+                self._both(
+                    lambda: wallet.transfers.send(account, to_username=other, amount_sats=amount),
+                    lambda: oracle.transfer(name, other, amount),
+                )
+                return
+        if sent is not None:
+            self.outgoing.append(Outgoing(name, sent[0], sent[1], amount, is_lightning=way == "lightning"))
+
+    @precondition(lambda self: self.outgoing)
+    @rule(
+        pick=picks,
+        fee=st.integers(0, 100) | st.just(10**9),
+        what=st.sampled_from(["arrives", "fails", "is processed", "is canceled"]),
+        times=st.integers(1, 2),
+    )
+    def withdrawal_goes_on(self, pick: int, fee: int, what: str, times: int) -> None:
+        outgoing = self.outgoing[-1 - pick % len(self.outgoing)]
+        if outgoing.is_lightning:
+            self._payment_ends(outgoing, has_arrived=what != "fails", fee=fee, times=times)
+        else:
+            self._chain_ends(outgoing, what, fee)
+
+    def _payment_ends(self, outgoing: "Outgoing", *, has_arrived: bool, fee: int, times: int) -> None:
+        most_fee = max(10, ceil(Fraction(outgoing.amount, 100)))
+        paid_fee = fee % (most_fee + 1)
+        report = self.node.end(outgoing.item_id, fee_sats=paid_fee if has_arrived else None)
+        for _ in range(times):
+            self.engine.wallet.lightning.on_payment(report)
+        # An end is final: what was said first counts.
+        if outgoing.state == "pending":
+            outgoing.state = "ended"
+            sent = outgoing.amount + paid_fee if has_arrived else 0
+            self.oracle.end_withdrawal(outgoing.name, outgoing.number, sent=sent)
+
+    def _chain_ends(self, outgoing: "Outgoing", what: str, fee: int) -> None:
+        desk, account, item_id = self.engine.wallet.on_chain, self.accounts[outgoing.name], outgoing.item_id
+
+        def end(*, sent: int) -> None:
+            self.oracle.end_withdrawal(outgoing.name, outgoing.number, sent=sent)
+            outgoing.state = "ended"
+
+        def arrive() -> None:
+            refuse_unless(outgoing.state != "ended" and fee < outgoing.amount)
+            end(sent=outgoing.amount)
+
+        def fail() -> None:
+            refuse_unless(outgoing.state != "ended")
+            end(sent=0)
+
+        def process() -> None:
+            refuse_unless(outgoing.state == "pending")
+            outgoing.state = "processing"
+
+        def cancel() -> None:
+            refuse_unless(outgoing.state == "pending")
+            end(sent=0)
+
+        match what:
+            case "arrives":
+                self._both(lambda: desk.complete(account, item_id, fee_sats=fee), arrive)
+            case "fails":
+                self._both(lambda: desk.reject(account, item_id), fail)
+            case "is processed":
+                self._both(lambda: desk.process(account, item_id), process)
+            case _:
+                self._both(lambda: desk.cancel(account, item_id), cancel)
+
     # Isolated trades
 
     @rule(
-        target=trades,
         name=names,
         side=sides,
         quantity=quantities,
@@ -167,40 +397,41 @@ class PaperExchangeMachine(RuleBasedStateMachine):
         trailing: Decimal | None,
         is_by_margin: bool,
         client_id: str | None,
-    ) -> Any:
-        reference = self.price if limit is None else Price(self.price + limit)
-        order = NewTrade(
+    ) -> None:
+        order = an_order(
+            self.price,
             side=side,
-            order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+            quantity=quantity,
             leverage=leverage,
-            quantity_usd=None if is_by_margin else quantity,
-            margin_sats=quantity * 20 if is_by_margin else None,
-            price=None if limit is None else reference,
-            stop_loss_price=None if stop is None or trailing else Price(reference - side.sign * stop),
-            trailing_distance=trailing,
-            take_profit_price=None if profit is None else Price(reference + side.sign * profit),
+            limit=limit,
+            stop=stop,
+            profit=profit,
+            trailing=trailing,
+            is_by_margin=is_by_margin,
             client_id=client_id,
         )
+        self._open(name, order)
+
+    def _open(self, name: str, order: NewTrade) -> None:
+        distance = order.trailing_distance
         answers = self._both(
             lambda: self.engine.isolated.open_trade(self.accounts[name], order),
             lambda: self.oracle.open(
                 name,
-                side=side.sign,
-                leverage=leverage,
+                side=order.side.sign,
+                leverage=order.leverage,
                 quantity=order.quantity_usd,
                 margin=order.margin_sats,
                 limit=optional_dollars(order.price),
                 stop=optional_dollars(order.stop_loss_price),
-                distance=None if trailing is None else Fraction(trailing),
+                distance=None if distance is None else Fraction(distance),
                 take_profit=optional_dollars(order.take_profit_price),
-                client_id=client_id,
+                client_id=order.client_id,
             ),
         )
-        if answers is None:
-            return multiple()
-        trade, expected = answers
-        self.ids[expected.number] = trade.trade_id
-        return name, expected.number
+        if answers is not None:
+            trade, expected = answers
+            self.ids[expected.number] = trade.trade_id
 
     def _of_trade(
         self, trade: tuple[str, int], exchange: Callable[[Account, str], object], oracle: Callable[[str, int], object]
@@ -208,10 +439,26 @@ class PaperExchangeMachine(RuleBasedStateMachine):
         name, number = trade
         self._both(lambda: exchange(self.accounts[name], self.ids[number]), lambda: oracle(name, number))
 
-    @rule(trade=trades, amount=amounts, is_cash_in=st.booleans())
-    def move_margin(self, trade: tuple[str, int], amount: int, is_cash_in: bool) -> None:
+    @precondition(lambda self: self._trades())
+    @rule(
+        pick=st.integers(0, 7),
+        amount=amounts,
+        edge=st.integers(-1, 1),
+        what=st.sampled_from(["add", "cash in", "cash in the profit", "cash in the margin"]),
+    )
+    def move_margin(self, pick: int, amount: int, edge: int, what: str) -> None:
+        trade = self._trade(pick)
         desk, oracle = self.engine.isolated, self.oracle
-        if is_cash_in:
+        owner = oracle.owners[trade[0]]
+        held = owner.trades[trade[1]]
+        match what:
+            case "cash in the profit":
+                amount = oracle.whole_profit(held) + edge
+            case "cash in the margin":
+                amount = owner.margin(held) + edge
+            case _:
+                pass
+        if what != "add":
             self._of_trade(
                 trade,
                 lambda account, trade_id: desk.cash_in(account, trade_id, amount_sats=amount),
@@ -224,9 +471,13 @@ class PaperExchangeMachine(RuleBasedStateMachine):
                 lambda name, number: oracle.add_margin(name, number, amount),
             )
 
-    @rule(trade=trades, away=st.integers(-2_500, 2_500), is_stop=st.booleans())
-    def set_level(self, trade: tuple[str, int], away: int, is_stop: bool) -> None:
+    @precondition(lambda self: self._trades())
+    @rule(pick=st.integers(0, 7), away=st.integers(-2_500, 2_500), edge=edges, is_stop=st.booleans())
+    def set_level(self, pick: int, away: int, edge: int | None, is_stop: bool) -> None:
+        trade = self._trade(pick)
         desk, oracle, price = self.engine.isolated, self.oracle, Price(max(2, self.price + away))
+        if edge is not None and is_stop:
+            price = Price(int(oracle.owners[trade[0]].trades[trade[1]].liquidation * 2) + edge)
         if is_stop:
             self._of_trade(
                 trade,
@@ -240,8 +491,10 @@ class PaperExchangeMachine(RuleBasedStateMachine):
                 lambda name, number: oracle.set_take_profit(name, number, dollars(price)),
             )
 
-    @rule(trade=trades, distance=distances, what=st.sampled_from(["trail", "trail", "no stop", "no profit"]))
-    def trail_or_remove(self, trade: tuple[str, int], distance: Decimal, what: str) -> None:
+    @precondition(lambda self: self._trades())
+    @rule(pick=st.integers(0, 7), distance=distances, what=st.sampled_from(["trail", "trail", "no stop", "no profit"]))
+    def trail_or_remove(self, pick: int, distance: Decimal, what: str) -> None:
+        trade = self._trade(pick)
         desk, oracle = self.engine.isolated, self.oracle
         match what:
             case "trail":
@@ -255,8 +508,10 @@ class PaperExchangeMachine(RuleBasedStateMachine):
             case _:
                 self._of_trade(trade, desk.remove_take_profit, oracle.remove_take_profit)
 
-    @rule(trade=trades, what=st.sampled_from(["close", "close", "cancel", "cancel", "cancel_all"]))
-    def end(self, trade: tuple[str, int], what: str) -> None:
+    @precondition(lambda self: self._trades())
+    @rule(pick=st.integers(0, 7), what=st.sampled_from(["close", "close", "cancel", "cancel", "cancel_all"]))
+    def end(self, pick: int, what: str) -> None:
+        trade = self._trade(pick)
         desk, oracle = self.engine.isolated, self.oracle
         match what:
             case "close":
@@ -270,9 +525,18 @@ class PaperExchangeMachine(RuleBasedStateMachine):
 
     # The cross position
 
-    @rule(name=names, amount=amounts, leverage=leverages, what=st.sampled_from(["deposit", "withdraw", "leverage"]))
-    def change_cross(self, name: str, amount: int, leverage: int, what: str) -> None:
+    @rule(
+        name=names,
+        amount=amounts,
+        edge=edges,
+        leverage=leverages,
+        what=st.sampled_from(["deposit", "withdraw", "leverage"]),
+    )
+    def change_cross(self, name: str, amount: int, edge: int | None, leverage: int, what: str) -> None:
         desk, oracle, account = self.engine.cross, self.oracle, self.accounts[name]
+        if edge is not None and what == "withdraw":
+            owner = oracle.owners[name]
+            amount = edge + owner.cross.free(owner.cross_margin, oracle.market)
         match what:
             case "deposit":
                 self._both(
@@ -288,15 +552,21 @@ class PaperExchangeMachine(RuleBasedStateMachine):
                 )
 
     @rule(
-        target=orders,
         name=names,
         side=sides,
         quantity=quantities,
         limit=st.none() | st.integers(-4_000, 4_000),
+        edge=edges,
         client_id=client_ids,
     )
-    def order(self, name: str, side: PositionSide, quantity: int, limit: int | None, client_id: str | None) -> Any:
+    def order(
+        self, name: str, side: PositionSide, quantity: int, limit: int | None, edge: int | None, client_id: str | None
+    ) -> None:
         price = None if limit is None else Price(self.price + limit)
+        owner = self.oracle.owners[name]
+        liquidation = owner.cross.liquidation(owner.cross_margin)
+        if edge is not None and price is not None and liquidation is not None:
+            price = Price(int(liquidation * 2) + edge)
         order = NewCrossOrder(
             side=side,
             order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
@@ -310,15 +580,14 @@ class PaperExchangeMachine(RuleBasedStateMachine):
                 name, side=side.sign, quantity=quantity, limit=optional_dollars(price), client_id=client_id
             ),
         )
-        if answers is None:
-            return multiple()
-        placed, expected = answers
-        self.ids[expected.number] = placed.order_id
-        return name, expected.number
+        if answers is not None:
+            placed, expected = answers
+            self.ids[expected.number] = placed.order_id
 
-    @rule(order=orders, what=st.sampled_from(["cancel", "cancel", "cancel_all", "close"]))
-    def end_cross(self, order: tuple[str, int], what: str) -> None:
-        desk, oracle, name = self.engine.cross, self.oracle, order[0]
+    @rule(pick=st.integers(0, 7), what=st.sampled_from(["cancel", "cancel", "cancel_all", "close"]))
+    def end_cross(self, pick: int, what: str) -> None:
+        desk, oracle = self.engine.cross, self.oracle
+        name, _ = order = self._order(pick)
         match what:
             case "cancel":
                 self._of_trade(order, desk.cancel_order, oracle.cancel_order)
@@ -373,6 +642,13 @@ class PaperExchangeMachine(RuleBasedStateMachine):
         self.accounts = {name: load_account(file, self.history) for name, file in files.items()}
         for account in self.accounts.values():
             self.engine.adopt(account)
+        # The node tells again what it told before.
+        for invoice in self.invoices:
+            if invoice.is_credited:
+                report = self.node.receive(invoice.item_id, amount_sats=invoice.amount)
+                self.engine.wallet.lightning.on_settled(report)
+        for outcome in self.node.payments.values():
+            self.engine.wallet.lightning.on_payment(outcome)
 
     # What must hold after every step
 
@@ -485,10 +761,10 @@ class QuotesLiquidateMachine(PaperExchangeMachine):
 def _walks(examples: int) -> settings:
     if IS_LONG_FORM:
         return settings(max_examples=examples * 20, stateful_step_count=100, deadline=None)
-    return settings(max_examples=examples, stateful_step_count=50, deadline=None)
+    return settings(max_examples=examples, stateful_step_count=40, deadline=None)
 
 
-PaperExchangeMachine.TestCase.settings = _walks(250)
-QuotesLiquidateMachine.TestCase.settings = _walks(80)
+PaperExchangeMachine.TestCase.settings = _walks(150)
+QuotesLiquidateMachine.TestCase.settings = _walks(50)
 TestPaperExchange = PaperExchangeMachine.TestCase
 TestPaperExchangeWithQuotes = QuotesLiquidateMachine.TestCase

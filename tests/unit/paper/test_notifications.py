@@ -1,9 +1,11 @@
 """What an account is notified of, and what reading does."""
 
 from tests.factories.paper import PaperMarket
+from tests.factories.paper_wallet import PaperWallet
 from tests.factories.prices import at
 
 from axisor.domain.trades import PositionSide
+from axisor.paper.lightning.faults import LightningFaultKind, Payer
 from axisor.paper.records import Notification, NotificationKind
 
 
@@ -48,6 +50,28 @@ def test_a_deposit_is_told() -> None:
         NotificationKind.DEPOSIT_SETTLED,
         "Your deposit of 1,000,000 sats arrived",
     )
+
+
+async def test_a_withdrawal_is_told_when_it_is_sent_or_failed() -> None:
+    wallet = PaperWallet.started()
+    lightning, on_chain = wallet.engine.wallet.lightning, wallet.engine.wallet.on_chain
+    wallet.engine.notifications.read_all(wallet.account)
+    lightning.withdraw(wallet.account, invoice=wallet.invoice(5_000))
+    await wallet.service.round()
+    wallet.meet(LightningFaultKind.FAIL, payer=Payer.EXCHANGE)
+    lightning.withdraw(wallet.account, invoice=wallet.invoice(6_000))
+    await wallet.service.round()
+    address = on_chain.newest_address(wallet.account).address
+    refused = on_chain.withdraw(wallet.account, address=address, amount_sats=7_000)
+    on_chain.reject(wallet.account, refused.withdrawal_id)
+    canceled = on_chain.withdraw(wallet.account, address=address, amount_sats=8_000)
+    on_chain.cancel(wallet.account, canceled.withdrawal_id)
+    told = wallet.engine.notifications.newest_first(wallet.account, is_read=False)
+    assert [(each.kind, each.message) for each in told] == [
+        (NotificationKind.WITHDRAWAL_FAILED, "Your withdrawal of 7,000 sats failed: it is back"),
+        (NotificationKind.WITHDRAWAL_FAILED, "Your withdrawal of 6,000 sats failed: it is back"),
+        (NotificationKind.WITHDRAWAL_PROCESSED, "Your withdrawal of 5,000 sats was sent"),
+    ]
 
 
 def test_what_was_read_is_listed_apart_and_what_comes_later_is_unread() -> None:

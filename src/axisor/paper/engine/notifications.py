@@ -7,15 +7,29 @@ from uuid import uuid4
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import usd
 from axisor.paper.engine.core import Core
-from axisor.paper.events import CrossOrderHappened, DepositHappened, EngineEvent, TradeEventKind, TradeHappened
+from axisor.paper.events import (
+    CrossOrderHappened,
+    DepositHappened,
+    EngineEvent,
+    TradeEventKind,
+    TradeHappened,
+    WithdrawalHappened,
+)
 from axisor.paper.history import NOTIFICATIONS
 from axisor.paper.records import Account, CrossOrder, CrossOrderType, Notification, NotificationKind, PaperTrade
+from axisor.paper.wallet_records import LightningStatus, OnChainStatus
 
 _KIND_OF_END: Final = {
     TradeEventKind.LIQUIDATION: NotificationKind.TRADE_LIQUIDATED,
     TradeEventKind.STOP_LOSS: NotificationKind.STOP_LOSS_REACHED,
     TradeEventKind.TAKE_PROFIT: NotificationKind.TAKE_PROFIT_REACHED,
 }
+_KIND_OF_STATUS: Final[dict[str, NotificationKind]] = {
+    LightningStatus.PROCESSED: NotificationKind.WITHDRAWAL_PROCESSED,
+    LightningStatus.FAILED: NotificationKind.WITHDRAWAL_FAILED,
+    OnChainStatus.REJECTED: NotificationKind.WITHDRAWAL_FAILED,
+}
+"""Statuses of Lightning and on-chain withdrawals; what is processed has one word for both."""
 _SENTENCE_OF_END: Final = {
     NotificationKind.TRADE_LIQUIDATED: "Your {trade} was liquidated at {price} USD",
     NotificationKind.STOP_LOSS_REACHED: "Your {trade} was closed by its stop loss at {price} USD",
@@ -57,6 +71,17 @@ class NotificationDesk:
                     message=f"Your deposit of {event.amount_sats:,} sats arrived",
                     about={"id": event.deposit_id, "amount": event.amount_sats},
                 )
+
+            case WithdrawalHappened(status=status) if (ended := _KIND_OF_STATUS.get(status)) is not None:
+                words = "was sent" if ended is NotificationKind.WITHDRAWAL_PROCESSED else "failed: it is back"
+                self._add(
+                    event.account_id,
+                    ended,
+                    message=f"Your withdrawal of {event.amount_sats:,} sats {words}",
+                    about={"id": event.withdrawal_id, "amount": event.amount_sats},
+                )
+            case _:
+                pass
 
     def _trade_ended(self, event: TradeHappened, kind: NotificationKind) -> None:
         trade = event.trade
