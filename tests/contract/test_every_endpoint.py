@@ -495,6 +495,7 @@ async def test_pages_hold_what_the_whole_list_holds(server: PaperServer, endpoin
     for _ in range(len(whole["data"]) + 1):
         _, page = await ask(server, endpoint, keys, {**members, "limit": 1, **cursor})
         assert problems(endpoint.answer, page) == []
+        assert len(page["data"]) <= 1
         paged += page["data"]
         if page["nextCursor"] is None:
             break

@@ -68,7 +68,7 @@ async def give_synthetic_usd(server: PaperServer, keys: Keys) -> None:
 
 async def a_foreign_invoice(server: PaperServer, *, amount_sats: int) -> str:
     """Return an invoice of the node that is not the exchange's, which the exchange can pay."""
-    made = await server.control("POST", "/lightning/invoices", {"amount_sats": amount_sats})
+    made = await server.control("POST", "/lightning/user/invoices", {"amount_sats": amount_sats})
     return str(made["payment_request"])
 
 

@@ -10,6 +10,7 @@ type Shape = Check | Mapping[str, Shape] | tuple[Shape]
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ISO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_CURSOR: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -78,8 +79,13 @@ def or_zero(check: Check) -> Check:
     return lambda value: (number(value) and value == 0) or check(value)
 
 
+def cursor(value: Any) -> bool:
+    """An instant; with microseconds where a page ends among items of one millisecond."""
+    return text(value) and _CURSOR.fullmatch(value) is not None
+
+
 def page_of(item: Shape) -> Mapping[str, Shape]:
-    return {"data": (item,), "nextCursor": or_null(iso)}
+    return {"data": (item,), "nextCursor": or_null(cursor)}
 
 
 SIDE: Final = one_of("buy", "sell")

@@ -73,6 +73,7 @@ class PaperExchange:
         self._store = store
         self._commit_lock = asyncio.Lock()
         self._commits = TaskSet("commits")
+        self._settlements = TaskSet("settlements")
         self._commit_wanted = asyncio.Event()
         path = open_path(config)
         self.player = self._player_of(path, config)
@@ -146,7 +147,7 @@ class PaperExchange:
                     self._apply(step.last_price, now_ms=epoch_ms(now))
                     points += 1
                 case FundingDue():
-                    # Prices wait for a settlement, requests do not: by the time it is made, the player may be another.
+                    # Once it is made, the player may be another: what is left of this step is owed.
                     due, is_cut_short = step, True
                     break
                 case AvailabilityChange():
@@ -160,7 +161,10 @@ class PaperExchange:
             self._owed_s = max(0.0, wanted_s - (self.player.state.played_ms - before_ms) / 1000 / speed)
         self._publish_soon()
         if due is not None:
-            await self.settle(due)
+            settling = self._settlements.start(self.settle(due), name="settlement")
+            if speed == FASTEST or speed > 1:
+                # A played market has the settlement between two points; in real time prices do not wait for it.
+                await settling
 
     def _change_availability(self, *, is_available: bool) -> None:
         """Go away and come back as the path tells; an absence that somebody else ordered is left to them."""
@@ -373,6 +377,7 @@ class PaperExchange:
 
     async def close(self) -> None:
         """End what is being committed; commit first what must be kept."""
+        await self._settlements.close()
         await self._commits.close()
 
     async def _commit(self) -> None:

@@ -180,12 +180,12 @@ async function walkWallet(given, client, watch) {
   expect(watch, 'an invoice', paymentRequest.startsWith('lntbs'), true)
   const open = await account.getLightningDeposits({ settled: false })
   expect(watch, 'a deposit that nobody has paid', open.data.map((one) => one.id), [depositId])
-  await control(given, 'POST', '/lightning/payments', { payment_request: paymentRequest })
+  await control(given, 'POST', '/lightning/user/payments', { payment_request: paymentRequest })
   await until(async () => (await account.get()).balance === balance + 20_000, 'a paid invoice is credited')
   const [paid] = (await account.getLightningDeposits({ settled: true })).data
   expect(watch, 'the newest deposit that was paid', [paid?.id, paid?.comment], [depositId, 'walk'])
 
-  const invoice = (await control(given, 'POST', '/lightning/invoices', { amount_sats: 5_000 })).payment_request
+  const invoice = (await control(given, 'POST', '/lightning/user/invoices', { amount_sats: 5_000 })).payment_request
   const { id } = await account.withdrawLightning({ invoice })
   await until(
     async () => (await account.getLightningWithdrawals({ status: 'processed' })).data.some((one) => one.id === id),
