@@ -2,6 +2,7 @@
 
 ./axisor test                 everything
 ./axisor test ARGUMENTS       pytest alone, with these arguments
+./axisor test --long ...      the same, with many more and longer random walks over the paper exchange
 ./axisor check                what takes less than a minute: format, lint, types, imports, unit and property tests
 """
 
@@ -24,6 +25,8 @@ DOMAIN_TESTS: Final = ["tests/unit/domain", "tests/property/domain"]
 IN_PARALLEL: Final = ["-n", "3", "--dist", "loadfile"]
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_VARIABLE: Final = "AXISOR_TEST_CHROMIUM"
+LONG_OPTION: Final = "--long"
+LONG_VARIABLE: Final = "AXISOR_TEST_LONG"
 WEB_SCRIPTS: Final = ("typecheck", "lint", "test")
 
 
@@ -41,7 +44,9 @@ class Outcome:
 
 
 def main(arguments: Sequence[str]) -> int:
-    command, rest = arguments[0], list(arguments[1:])
+    command, rest = arguments[0], [argument for argument in arguments[1:] if argument != LONG_OPTION]
+    if LONG_OPTION in arguments:
+        os.environ[LONG_VARIABLE] = "1"
     static = [
         Check("format", lambda: run([str(BIN / "ruff"), "format", "--check", "."])),
         Check("lint", lambda: run([str(BIN / "ruff"), "check", "."])),

@@ -22,7 +22,7 @@ PREFIX: Final = "AXISOR_"
 _MASTER_KEY_BYTES: Final = 32
 
 # Read by the start script and the test runner, not by the program: known, and nobody's setting.
-_FOREIGN: Final = frozenset({"AXISOR_PYTHON", "AXISOR_TEST_CHROMIUM", "AXISOR_TEST_KEEP"})
+_FOREIGN: Final = frozenset({"AXISOR_PYTHON", "AXISOR_TEST_CHROMIUM", "AXISOR_TEST_KEEP", "AXISOR_TEST_LONG"})
 
 
 def _variable(name: str, text: str, *, default: Any = None, **limits: Any) -> Any:

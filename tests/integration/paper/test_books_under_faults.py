@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -219,7 +220,7 @@ class Driver:
         }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(60 if "AXISOR_TEST_LONG" in os.environ else 4))
 async def test_no_sat_is_made_or_lost_while_requests_meet_faults(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     async with a_paper_server(data_dir=tmp_path) as server:

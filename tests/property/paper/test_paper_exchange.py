@@ -33,7 +33,7 @@ OPENED_WITH = 8_000_000
 MOST_LIVE = 7
 FINAL_BLOCKS = 6
 TIERS = {"ann": 0, "bob": 3}
-IS_LONG_FORM = "AXISOR_LONG_TESTS" in os.environ
+IS_LONG_FORM = "AXISOR_TEST_LONG" in os.environ
 """Set by the long form of the test command: more examples, longer walks."""
 
 names = st.sampled_from(sorted(TIERS))
