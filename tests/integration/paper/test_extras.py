@@ -14,12 +14,6 @@ from tests.factories.paper_server import Keys, PaperServer, a_paper_server
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[PaperServer]:
-    async with a_paper_server() as running:
-        yield running
-
-
-@pytest.fixture
 async def keys(server: PaperServer) -> Keys:
     return await server.create_account(balance_sats=10_000_000)
 

@@ -2,32 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 import websockets
-from tests.factories.paper_server import Keys, PaperServer, a_paper_server, eventually
+from tests.factories.paper_server import Keys, PaperServer, eventually
 
 ADD = "/futures/isolated/trade/add-margin"
 AMOUNT = 1_000
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[PaperServer]:
-    async with a_paper_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def keys(server: PaperServer) -> Keys:
-    return await server.create_account()
-
-
-@pytest.fixture
-async def trade(server: PaperServer, keys: Keys) -> dict[str, Any]:
-    return await server.open_long(keys)
 
 
 async def inject(server: PaperServer, kind: str, **more: object) -> dict[str, Any]:

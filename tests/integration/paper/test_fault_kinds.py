@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -16,22 +15,6 @@ from axisor.paper.faults import parse_fault_spec
 
 ADD = "/futures/isolated/trade/add-margin"
 AMOUNT = 1_000
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[PaperServer]:
-    async with a_paper_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def keys(server: PaperServer) -> Keys:
-    return await server.create_account()
-
-
-@pytest.fixture
-async def trade(server: PaperServer, keys: Keys) -> dict[str, Any]:
-    return await server.open_long(keys)
 
 
 async def inject(server: PaperServer, kind: str, **more: object) -> dict[str, Any]:

@@ -31,17 +31,6 @@ PREFIX = "futures/inverse/btc_usd"
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[PaperServer]:
-    async with a_paper_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def keys(server: PaperServer) -> Keys:
-    return await server.create_account()
-
-
-@pytest.fixture
 async def client(server: PaperServer, keys: Keys) -> AsyncIterator[LNMClient]:
     async with server.sdk(keys) as opened:
         yield opened

@@ -43,11 +43,6 @@ async def server() -> AsyncIterator[PaperServer]:
 
 
 @pytest.fixture
-async def keys(server: PaperServer) -> Keys:
-    return await server.create_account()
-
-
-@pytest.fixture
 async def client(server: PaperServer, keys: Keys) -> AsyncIterator[LNMClient]:
     async with server.sdk(keys) as opened:
         yield opened

@@ -18,17 +18,6 @@ from axisor.paper.server.auth import signature_of
 DEPOSIT, LAST_PRICE = "wallet/deposit", "futures/inverse/btc_usd/lastPrice"
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[PaperServer]:
-    async with a_paper_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def keys(server: PaperServer) -> Keys:
-    return await server.create_account()
-
-
 class Listener:
     """One authenticated socket."""
 
