@@ -1,0 +1,687 @@
+"""The machine code of the trigger index: loops over plain arrays, compiled by numba and kept on disk.
+
+Every position is a slot, a number from 1; 0 is no slot. What belongs to a slot stands in one row, which is one or two
+cache lines:
+
+- `node` (int32): down-trigger, next and previous slot at its level; the same for the up-trigger; the trailing class;
+  the price that ends the trade, negative for a short.
+- `trail` (int32): the segment in which the trailing stop began, next and previous slot of its class.
+- `facts` (int64): side (+1, -1), quantity in USD, reference price, the distances at which it fires on the way to
+  liquidation and away from it as numerators (below 0: none), and their common denominator.
+- `fixed` (int32): prices below and above which it fires whatever its margin is (0: none).
+- `margins` (int64): margin in sats.
+
+`heads` holds the first slot of each level of half a dollar, `bits` a three-storey bitmap of the occupied levels. What
+lies beyond the last level stands in it, and is compared by its own price. `header` holds what the caller needs after
+a call. Prices are half-dollars, distances exact ratios: nothing here is a float but the first guess of a quotient,
+which integer arithmetic then corrects.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+
+LEVELS: Final = 1 << 21
+LAST: Final = LEVELS - 1
+MID: Final = LEVELS >> 6
+TOP: Final = MID + (LEVELS >> 12)
+BITMAP_WORDS: Final = TOP + (LEVELS >> 18)
+
+# Columns of `node`; those of the up-trigger are three further on.
+LEVEL, NEXT, PREVIOUS = 0, 1, 2
+CLASS, END = 6, 7
+NODE_COLUMNS: Final = 8
+TAU, TRAIL_NEXT, TRAIL_PREVIOUS = 0, 1, 2
+TRAIL_COLUMNS: Final = 4
+SIGN, QUANTITY, PRICE, TOWARD, AWAY, DENOMINATOR = 0, 1, 2, 3, 4, 5
+FACT_COLUMNS: Final = 8
+FACTOR, HEAD, TAIL, HIGH = 0, 1, 2, 3
+CLASS_COLUMNS: Final = 4
+# Places in `header`; those of the second side follow the first.
+BEST, COUNT, STACK, SEGMENT, BOUND, CLASSES = 0, 2, 3, 5, 7, 9
+HEADER_WORDS: Final = 16
+
+NOTHING_ABOVE: Final = 1 << 60
+NO_BOUND: Final = -(1 << 60)
+NO_PRICE: Final = -(1 << 40)
+WHOLE: Final = 10_000
+"""Distances of trailing stops are counted in basis points."""
+MIN_PRICE: Final = 2
+MAX_PRICE: Final = 200_000_000
+SCALE: Final = 200_000_000
+"""Sats of a bitcoin times half-dollars of a dollar."""
+MAX_DENOMINATOR: Final = 1 << 33
+
+type Array = Any
+"""A NumPy array; the compiled functions check shapes and types themselves."""
+
+
+@njit(inline="always")
+def _highest_bit(word: int) -> int:
+    if word < 0:
+        return 63
+    found = 0
+    for shift in (32, 16, 8, 4, 2, 1):
+        if word >> shift:
+            word >>= shift
+            found += shift
+    return found
+
+
+@njit(inline="always")
+def _lowest_bit(word: int) -> int:
+    return _highest_bit(word & -word)
+
+
+@njit(cache=True)
+def _occupy(bits: Array, side: int, level: int) -> None:
+    low, mid = level >> 6, level >> 12
+    bits[side, low] |= np.int64(1) << (level & 63)
+    bits[side, MID + mid] |= np.int64(1) << (low & 63)
+    bits[side, TOP + (mid >> 6)] |= np.int64(1) << (mid & 63)
+
+
+@njit(cache=True)
+def _vacate(bits: Array, side: int, level: int) -> None:
+    low, mid = level >> 6, level >> 12
+    bits[side, low] &= ~(np.int64(1) << (level & 63))
+    if bits[side, low] == 0:
+        bits[side, MID + mid] &= ~(np.int64(1) << (low & 63))
+        if bits[side, MID + mid] == 0:
+            bits[side, TOP + (mid >> 6)] &= ~(np.int64(1) << (mid & 63))
+
+
+@njit(cache=True)
+def _highest_below(bits: Array, level: int) -> int:
+    """Return the highest occupied level of the down side below `level`, -1 where there is none."""
+    low, mid = level >> 6, level >> 12
+    word = bits[0, low] & ((np.int64(1) << (level & 63)) - 1)
+    if word != 0:
+        return (low << 6) + _highest_bit(word)
+    word = bits[0, MID + mid] & ((np.int64(1) << (low & 63)) - 1)
+    if word == 0:
+        top = mid >> 6
+        word = bits[0, TOP + top] & ((np.int64(1) << (mid & 63)) - 1)
+        while word == 0 and top > 0:
+            top -= 1
+            word = bits[0, TOP + top]
+        if word == 0:
+            return -1
+        mid = (top << 6) + _highest_bit(word)
+        word = bits[0, MID + mid]
+    low = (mid << 6) + _highest_bit(word)
+    return (low << 6) + _highest_bit(bits[0, low])
+
+
+@njit(cache=True)
+def _lowest_above(bits: Array, level: int) -> int:
+    """Return the lowest occupied level of the up side above `level`, NOTHING_ABOVE where there is none."""
+    low, mid = level >> 6, level >> 12
+    # Shifted in two steps: a shift by all 64 bits is undefined.
+    word = bits[1, low] & ((np.int64(-1) << (level & 63)) << 1)
+    if word != 0:
+        return (low << 6) + _lowest_bit(word)
+    word = bits[1, MID + mid] & ((np.int64(-1) << (low & 63)) << 1)
+    if word == 0:
+        top = mid >> 6
+        word = bits[1, TOP + top] & ((np.int64(-1) << (mid & 63)) << 1)
+        while word == 0 and top < (LEVELS >> 18) - 1:
+            top += 1
+            word = bits[1, TOP + top]
+        if word == 0:
+            return NOTHING_ABOVE
+        mid = (top << 6) + _lowest_bit(word)
+        word = bits[1, MID + mid]
+    low = (mid << 6) + _lowest_bit(word)
+    return (low << 6) + _lowest_bit(bits[1, low])
+
+
+@njit(cache=True)
+def _link(node: Array, heads: Array, bits: Array, header: Array, side: int, slot: int, price: int) -> None:
+    level = min(price, LAST)
+    column = 3 * side
+    first = heads[side, level]
+    node[slot, column] = price
+    node[slot, column + NEXT] = first
+    node[slot, column + PREVIOUS] = 0
+    heads[side, level] = slot
+    if first != 0:
+        node[first, column + PREVIOUS] = slot
+        return
+    _occupy(bits, side, level)
+    if side == 0:
+        header[BEST] = max(header[BEST], level)
+    else:
+        header[BEST + 1] = min(header[BEST + 1], level)
+
+
+@njit(cache=True)
+def _unlink(node: Array, heads: Array, bits: Array, header: Array, side: int, slot: int) -> None:
+    column = 3 * side
+    level = min(node[slot, column], LAST)
+    after, before = node[slot, column + NEXT], node[slot, column + PREVIOUS]
+    node[slot, column] = -1
+    if after != 0:
+        node[after, column + PREVIOUS] = before
+    if before != 0:
+        node[before, column + NEXT] = after
+        return
+    heads[side, level] = after
+    if after != 0:
+        return
+    _vacate(bits, side, level)
+    if level == header[BEST + side]:
+        header[BEST + side] = _highest_below(bits, level) if side == 0 else _lowest_above(bits, level)
+
+
+@njit(cache=True)
+def _high_since(stack: Array, header: Array, side: int, tau: int) -> int:
+    """Return the highest signed price of the closed segments from `tau` on, NO_PRICE where there is none."""
+    top = header[STACK + side]
+    left, right = 0, top
+    while left < right:
+        middle = (left + right) >> 1
+        if stack[side, middle, 0] >= tau:
+            right = middle
+        else:
+            left = middle + 1
+    return stack[side, left, 1] if left < top else NO_PRICE
+
+
+@njit(cache=True)
+def _unlink_trail(node: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int) -> None:
+    code = node[slot, CLASS] - 1
+    side, number = code & 1, code >> 1
+    after, before = trail[slot, TRAIL_NEXT], trail[slot, TRAIL_PREVIOUS]
+    node[slot, CLASS] = 0
+    if after != 0:
+        trail[after, TRAIL_PREVIOUS] = before
+    else:
+        classes[side, number, TAIL] = before
+    if before != 0:
+        trail[before, TRAIL_NEXT] = after
+        return
+    classes[side, number, HEAD] = after
+    if after != 0:
+        classes[side, number, HIGH] = _high_since(stack, header, side, trail[after, TAU])
+
+
+@njit(cache=True)
+def _fire_level(
+    node: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    out: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
+    side: int,
+    level: int,
+    count: int,
+) -> int:
+    """Take every slot at a level out of the index, and return the new number of those that fired."""
+    column, other = 3 * side, 1 - side
+    slot = heads[side, level]
+    heads[side, level] = 0
+    _vacate(bits, side, level)
+    while slot != 0:
+        after = node[slot, column + NEXT]
+        node[slot, column] = -1
+        if node[slot, 3 * other] >= 0:
+            _unlink(node, heads, bits, header, other, slot)
+        if node[slot, CLASS] != 0:
+            _unlink_trail(node, header, trail, classes, stack, slot)
+        out[count] = slot
+        count += 1
+        slot = after
+    return count
+
+
+@njit(cache=True)
+def _fire_last(
+    node: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    out: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
+    side: int,
+    price: int,
+    count: int,
+) -> int:
+    """As `_fire_level` for the last level, whose slots are compared by their own prices."""
+    column, other = 3 * side, 1 - side
+    slot = heads[side, LAST]
+    while slot != 0:
+        after = node[slot, column + NEXT]
+        own = node[slot, column]
+        if (side == 0 and own >= price) or (side == 1 and own <= price):
+            _unlink(node, heads, bits, header, side, slot)
+            if node[slot, 3 * other] >= 0:
+                _unlink(node, heads, bits, header, other, slot)
+            if node[slot, CLASS] != 0:
+                _unlink_trail(node, header, trail, classes, stack, slot)
+            out[count] = slot
+            count += 1
+        slot = after
+    return count
+
+
+@njit(cache=True)
+def _fire_trails(
+    node: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    out: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
+    side: int,
+    price: int,
+    high: int,
+    count: int,
+) -> int:
+    """Fire the trailing stops of one side; prices are signed, so that the side that follows lows is the same."""
+    bound = NO_BOUND
+    for number in range(header[CLASSES + side]):
+        factor = classes[side, number, FACTOR]
+        while classes[side, number, HEAD] != 0:
+            own_high = max(classes[side, number, HIGH], high)
+            classes[side, number, HIGH] = own_high
+            stop = own_high * factor // WHOLE
+            if price > stop:
+                bound = max(bound, stop)
+                break
+            slot = classes[side, number, HEAD]
+            _unlink_trail(node, header, trail, classes, stack, slot)
+            for other in range(2):
+                if node[slot, 3 * other] >= 0:
+                    _unlink(node, heads, bits, header, other, slot)
+            out[count] = slot
+            count += 1
+    header[BOUND + side] = bound
+    return count
+
+
+@njit(cache=True)
+def advance(
+    node: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    out: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
+    down: int,
+    up: int,
+    high: int,
+    low: int,
+) -> int:
+    """Return how many slots fire; they stand in `out`, the most urgent first, and no longer in the index."""
+    count = 0
+    level = header[BEST]
+    if down > LAST:
+        if level == LAST:
+            count = _fire_last(node, heads, bits, header, out, trail, classes, stack, 0, down, count)
+    else:
+        while level >= down and level >= 0:
+            count = _fire_level(node, heads, bits, header, out, trail, classes, stack, 0, level, count)
+            level = _highest_below(bits, level)
+        header[BEST] = level
+    level = header[BEST + 1]
+    while level <= up and level < LAST:
+        count = _fire_level(node, heads, bits, header, out, trail, classes, stack, 1, level, count)
+        level = _lowest_above(bits, level)
+        header[BEST + 1] = level
+    if level == LAST and up >= LAST:
+        count = _fire_last(node, heads, bits, header, out, trail, classes, stack, 1, up, count)
+    if header[CLASSES] != 0:
+        count = _fire_trails(node, heads, bits, header, out, trail, classes, stack, 0, down, high, count)
+    if header[CLASSES + 1] != 0:
+        count = _fire_trails(node, heads, bits, header, out, trail, classes, stack, 1, -up, -low, count)
+    header[COUNT] -= count
+    if count > 1:
+        _order(node, out, count, down, up)
+    return count
+
+
+@njit(inline="always")
+def _left(node: Array, slot: int, down: int, up: int) -> int:
+    """Return the half-dollars left to the price that ends a trade; one without such a price comes first."""
+    end = node[slot, END]
+    if end > 0:
+        return down - end
+    if end < 0:
+        return -end - up
+    return -MAX_PRICE
+
+
+@njit(cache=True)
+def _order(node: Array, out: Array, count: int, down: int, up: int) -> None:
+    """Order what fired by what is left to its end, the least first; equals stay in their order."""
+    if count <= 48:
+        for i in range(1, count):
+            slot = out[i]
+            left = _left(node, slot, down, up)
+            j = i
+            while j > 0 and _left(node, out[j - 1], down, up) > left:
+                out[j] = out[j - 1]
+                j -= 1
+            out[j] = slot
+        return
+    keys, slots = np.empty(count, np.int64), np.empty(count, np.int32)
+    spare_keys, spare = np.empty(count, np.int64), np.empty(count, np.int32)
+    least, most = NOTHING_ABOVE, NO_BOUND
+    for i in range(count):
+        slots[i] = out[i]
+        keys[i] = _left(node, out[i], down, up)
+        least, most = min(least, keys[i]), max(most, keys[i])
+    shift = 0
+    while (most - least) >> shift:
+        places = np.zeros(2049, np.int64)
+        for i in range(count):
+            places[((keys[i] - least) >> shift & 2047) + 1] += 1
+        for digit in range(2048):
+            places[digit + 1] += places[digit]
+        for i in range(count):
+            digit = (keys[i] - least) >> shift & 2047
+            spare_keys[places[digit]] = keys[i]
+            spare[places[digit]] = slots[i]
+            places[digit] += 1
+        keys, spare_keys = spare_keys, keys
+        slots, spare = spare, slots
+        shift += 11
+    for i in range(count):
+        out[i] = slots[i]
+
+
+@njit(cache=True)
+def _is_in(node: Array, slot: int) -> bool:
+    return node[slot, LEVEL] >= 0 or node[slot, 3] >= 0 or node[slot, CLASS] != 0
+
+
+@njit(cache=True)
+def remove(
+    node: Array, heads: Array, bits: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int
+) -> None:
+    """Take a slot out of the index; one that is not there is no error."""
+    if not _is_in(node, slot):
+        return
+    header[COUNT] -= 1
+    for side in range(2):
+        if node[slot, 3 * side] >= 0:
+            _unlink(node, heads, bits, header, side, slot)
+    if node[slot, CLASS] != 0:
+        _unlink_trail(node, header, trail, classes, stack, slot)
+
+
+@njit(cache=True)
+def place(
+    node: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
+    slot: int,
+    down: int,
+    up: int,
+    end: int,
+) -> None:
+    """Give a slot new triggers (below 0: none), in place of all that it had."""
+    remove(node, heads, bits, header, trail, classes, stack, slot)
+    node[slot, END] = end
+    if down >= 0:
+        _link(node, heads, bits, header, 0, slot, down)
+    if up >= 0:
+        _link(node, heads, bits, header, 1, slot, up)
+    if down >= 0 or up >= 0:
+        header[COUNT] += 1
+
+
+@njit(cache=True)
+def place_trail(
+    node: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int, side: int, number: int
+) -> None:
+    """Let a slot follow the price from now on, behind those of its class that began before."""
+    if not _is_in(node, slot):
+        header[COUNT] += 1
+    tau = header[SEGMENT + side]
+    last = classes[side, number, TAIL]
+    node[slot, CLASS] = (number << 1) + side + 1
+    trail[slot, TAU] = tau
+    trail[slot, TRAIL_NEXT] = 0
+    trail[slot, TRAIL_PREVIOUS] = last
+    classes[side, number, TAIL] = slot
+    if last != 0:
+        trail[last, TRAIL_NEXT] = slot
+    else:
+        classes[side, number, HEAD] = slot
+        classes[side, number, HIGH] = _high_since(stack, header, side, tau)
+
+
+@njit(cache=True)
+def close_segment(header: Array, stack: Array, side: int, high: int) -> None:
+    """End the open segment, whose highest signed price is `high`: lower ones before it count no more."""
+    top = header[STACK + side]
+    while top > 0 and stack[side, top - 1, 1] <= high:
+        top -= 1
+    stack[side, top, 0] = header[SEGMENT + side]
+    stack[side, top, 1] = high
+    header[STACK + side] = top + 1
+    header[SEGMENT + side] += 1
+
+
+@njit(cache=True)
+def _nearest_quotient(guess: float, numerator: int, denominator: int) -> int:
+    """Return floor((2·n + d) / (2·d)), from wrapped 64 bits of n and a guess that is at most a few off.
+
+    The remainder n − q·d is small, so its 64 bits are exact though those of n are not.
+    """
+    quotient = np.int64(np.floor(guess + 0.5))
+    rest = numerator - quotient * denominator
+    while 2 * rest >= denominator:
+        quotient += 1
+        rest -= denominator
+    while 2 * rest < -denominator:
+        quotient -= 1
+        rest += denominator
+    return quotient
+
+
+@njit(cache=True)
+def liquidation_price(sign: int, quantity: int, price: int, margin: int) -> int:
+    """Return the liquidation price in half-dollars, as `axisor.domain.liquidation` does."""
+    scaled = quantity * SCALE
+    denominator = scaled + sign * margin * price
+    if denominator <= 0:
+        return MAX_PRICE
+    guess = np.float64(scaled) * np.float64(price) / np.float64(denominator)
+    if guess > MAX_PRICE:
+        return MAX_PRICE
+    return min(max(_nearest_quotient(guess, scaled * price, denominator), MIN_PRICE), MAX_PRICE)
+
+
+@njit(cache=True)
+def pnl_sats(sign: int, quantity: int, entry: int, exit_price: int) -> int:
+    """Return the profit in sats between two prices, as `axisor.domain.pnl` does."""
+    scaled = sign * quantity * SCALE
+    moved = exit_price - entry
+    denominator = entry * exit_price
+    guess = np.float64(scaled) * np.float64(moved) / np.float64(denominator)
+    return _nearest_quotient(guess, scaled * moved, denominator)
+
+
+@njit(cache=True)
+def _payment_sats(quantity: int, numerator: int, denominator: int) -> int:
+    """Return the funding fee of a payer: quantity · numerator / denominator, halves upward."""
+    return (2 * quantity * numerator + denominator) // (2 * denominator)
+
+
+@njit(cache=True)
+def price_at_distance(sign: int, liquidation: int, numerator: int, denominator: int) -> int:
+    """Return the price at a distance from liquidation, as `axisor.domain.room` does."""
+    remaining = denominator - sign * numerator
+    if remaining <= 0:
+        return MAX_PRICE
+    scaled = liquidation * denominator
+    found = -(-scaled // remaining) if sign > 0 else scaled // remaining
+    return min(max(found, MIN_PRICE), MAX_PRICE)
+
+
+@njit(cache=True)
+def _down_trigger(facts: Array, fixed: Array, slot: int, liquidation: int) -> int:
+    sign = facts[slot, SIGN]
+    distance = facts[slot, TOWARD] if sign > 0 else facts[slot, AWAY]
+    down = -1
+    if distance >= 0:
+        down = price_at_distance(sign, liquidation, distance, facts[slot, DENOMINATOR])
+    if fixed[slot, 0] > 0:
+        down = max(down, fixed[slot, 0])
+    return down
+
+
+@njit(cache=True)
+def _up_trigger(facts: Array, fixed: Array, slot: int, liquidation: int) -> int:
+    sign = facts[slot, SIGN]
+    distance = facts[slot, TOWARD] if sign < 0 else facts[slot, AWAY]
+    up = -1
+    if distance >= 0:
+        up = price_at_distance(sign, liquidation, distance, facts[slot, DENOMINATOR])
+    if fixed[slot, 1] > 0:
+        up = min(up, fixed[slot, 1]) if up >= 0 else fixed[slot, 1]
+    return up
+
+
+@njit(cache=True)
+def take_margins(
+    node: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    facts: Array,
+    fixed: Array,
+    margins: Array,
+    slots: Array,
+    sats: Array,
+) -> None:
+    """Give slots new margins, and move their triggers to where these put liquidation; trailing stops stay."""
+    for i in range(len(slots)):
+        slot = slots[i]
+        margins[slot] = sats[i]
+        sign = facts[slot, SIGN]
+        liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats[i])
+        was_in = _is_in(node, slot)
+        node[slot, END] = sign * liquidation
+        down = _down_trigger(facts, fixed, slot, liquidation)
+        up = _up_trigger(facts, fixed, slot, liquidation)
+        if down != node[slot, LEVEL]:
+            if node[slot, LEVEL] >= 0:
+                _unlink(node, heads, bits, header, 0, slot)
+            if down >= 0:
+                _link(node, heads, bits, header, 0, slot, down)
+        if up != node[slot, 3]:
+            if node[slot, 3] >= 0:
+                _unlink(node, heads, bits, header, 1, slot)
+            if up >= 0:
+                _link(node, heads, bits, header, 1, slot, up)
+        if not was_in and _is_in(node, slot):
+            header[COUNT] += 1
+
+
+@njit(cache=True, nogil=True)
+def settle(
+    node: Array,
+    margins: Array,
+    facts: Array,
+    fixed: Array,
+    new_node: Array,
+    new_margins: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    count: int,
+    payer: int,
+    numerator: int,
+    denominator: int,
+) -> None:
+    """Build the index anew as it is after a settlement: each payer's margin less its fee, triggers moved with it.
+
+    Reads the old arrays and writes new ones: the old ones go on answering meanwhile. A slot without facts keeps its
+    triggers.
+    """
+    heads[:] = 0
+    bits[:] = 0
+    header[BEST], header[BEST + 1] = -1, NOTHING_ABOVE
+    for slot in range(1, count + 1):
+        down, up = node[slot, LEVEL], node[slot, 3]
+        new_node[slot, CLASS] = node[slot, CLASS]
+        new_node[slot, END] = node[slot, END]
+        new_margins[slot] = margins[slot]
+        sign = facts[slot, SIGN]
+        is_in = down >= 0 or up >= 0
+        if sign == payer:
+            sats = margins[slot] - _payment_sats(facts[slot, QUANTITY], numerator, denominator)
+            new_margins[slot] = sats
+            liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats)
+            new_node[slot, END] = sign * liquidation
+            if is_in:
+                down = _down_trigger(facts, fixed, slot, liquidation)
+                up = _up_trigger(facts, fixed, slot, liquidation)
+        new_node[slot, LEVEL] = -1
+        new_node[slot, 3] = -1
+        if down >= 0:
+            _link(new_node, heads, bits, header, 0, slot, down)
+        if up >= 0:
+            _link(new_node, heads, bits, header, 1, slot, up)
+
+
+@njit(cache=True)
+def carry_over(node: Array, new_node: Array, heads: Array, bits: Array, header: Array, slot: int) -> None:
+    """Give a slot that changed during a settlement the triggers that it has in the old arrays."""
+    for side in range(2):
+        if new_node[slot, 3 * side] >= 0:
+            _unlink(new_node, heads, bits, header, side, slot)
+        if node[slot, 3 * side] >= 0:
+            _link(new_node, heads, bits, header, side, slot, node[slot, 3 * side])
+    new_node[slot, CLASS] = node[slot, CLASS]
+
+
+@njit(cache=True)
+def weigh(
+    facts: Array,
+    fixed: Array,
+    margins: Array,
+    slots: Array,
+    down: int,
+    up: int,
+    equity_sats: Array,
+    is_due: Array,
+) -> None:
+    """Work out from the facts alone what each slot is worth in sats at these prices, and whether a rule is due.
+
+    Due is the definition itself, not the trigger: |price − liquidation| / price has fallen to the distance, has risen
+    to the one away, or a fixed price is reached.
+    """
+    for i in range(len(slots)):
+        slot = slots[i]
+        sign, quantity, entry = facts[slot, SIGN], facts[slot, QUANTITY], facts[slot, PRICE]
+        price = down if sign > 0 else up
+        other = up if sign > 0 else down
+        liquidation = liquidation_price(sign, quantity, entry, margins[slot])
+        equity_sats[i] = margins[slot] + pnl_sats(sign, quantity, entry, price)
+        room = sign * (price - liquidation) * facts[slot, DENOMINATOR]
+        room_away = sign * (other - liquidation) * facts[slot, DENOMINATOR]
+        is_due[i] = (
+            (facts[slot, TOWARD] >= 0 and room <= facts[slot, TOWARD] * price)
+            or (facts[slot, AWAY] >= 0 and room_away >= facts[slot, AWAY] * other)
+            or (fixed[slot, 0] > 0 and down <= fixed[slot, 0])
+            or (fixed[slot, 1] > 0 and up >= fixed[slot, 1])
+        )

@@ -1,0 +1,477 @@
+"""The trigger index in arrays and machine code: for many positions, with bulk work on their exact facts."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from axisor.domain.contract import MAX_QUANTITY_USD
+from axisor.domain.trades import PositionSide
+from axisor.domain.units import SATS_PER_BTC, TICKS_PER_USD, Price
+from axisor.features.margin_guard import kernels
+from axisor.features.margin_guard.triggers import End, Trail
+
+type Ints = npt.NDArray[np.int64]
+type Slots = npt.NDArray[np.int32]
+
+NOT_SEEN: Final = 1 << 40
+"""Higher than every price: the lowest price before there was one; its negative is the highest."""
+FIRST_CAPACITY: Final = 1024
+LARGEST_PRODUCT: Final = 1 << 60
+MAX_TRAIL: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What positions are, and what they wait for, in columns of equal length; -1 is none.
+
+    `toward` and `away` are distances to liquidation in parts of `denominator`: a position fires once its distance has
+    fallen to the one or risen to the other. `below` and `above` are prices that fire it whatever its margin is.
+    """
+
+    sign: Ints  # +1 long, -1 short
+    quantity_usd: Ints
+    price: Ints  # the reference price, in half-dollars
+    margin_sats: Ints
+    toward: Ints
+    away: Ints
+    denominator: int
+    below: Ints
+    above: Ints
+    trail: Ints  # basis points behind the best price since it was put in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fired:
+    """What fired at one tick, the most urgent first, with the exact sats left and whether the facts confirm it."""
+
+    slots: Slots
+    equity_sats: Ints
+    is_due: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True, kw_only=True)
+class Settlement:
+    """A settlement on its way into an index: the arrays it reads, those it writes, and what changed meanwhile."""
+
+    node: Slots
+    margins: Ints
+    facts: Ints
+    fixed: Slots
+    new_node: Slots
+    new_margins: Ints
+    new_heads: Slots
+    new_bits: Ints
+    new_header: Ints
+    count: int
+    payer: int
+    ratio: Fraction
+    touched: dict[int, bool] = field(default_factory=dict)
+    """Slots that changed meanwhile, and whether their new state replaces what the settlement makes of them."""
+
+    def work(self) -> None:
+        """Work out every payer's margin and triggers, and build an index of them; holds no interpreter lock."""
+        kernels.settle(
+            self.node,
+            self.margins,
+            self.facts,
+            self.fixed,
+            self.new_node,
+            self.new_margins,
+            self.new_heads,
+            self.new_bits,
+            self.new_header,
+            self.count,
+            self.payer,
+            self.ratio.numerator,
+            self.ratio.denominator,
+        )
+
+
+class NativeTriggerIndex[K: Hashable]:
+    """As `triggers.TriggerIndex`, in arrays: every call answers the same.
+
+    Key and slot stay together while the key is known, so that one that fired and is put again costs no allocation:
+    `discard` a key that will not come back.
+    """
+
+    __slots__ = (
+        "_above",
+        "_arrays",
+        "_below",
+        "_bits",
+        "_class_of",
+        "_classes",
+        "_facts",
+        "_fixed",
+        "_free",
+        "_header",
+        "_heads",
+        "_high",
+        "_keys",
+        "_last_down",
+        "_last_up",
+        "_least_trail",
+        "_low",
+        "_margins",
+        "_node",
+        "_out",
+        "_settlement",
+        "_slot_of",
+        "_spare",
+        "_stack",
+        "_state",
+        "_trail",
+    )
+
+    def __init__(self) -> None:
+        rows = FIRST_CAPACITY + 1
+        self._node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
+        self._node[:, kernels.CLASS] = 0
+        self._trail = np.zeros((rows, kernels.TRAIL_COLUMNS), np.int32)
+        self._facts = np.zeros((rows, kernels.FACT_COLUMNS), np.int64)
+        self._fixed = np.zeros((rows, 2), np.int32)
+        self._margins = np.zeros(rows, np.int64)
+        self._out = np.zeros(rows, np.int32)
+        # Pages of zeros: only the levels that are used ever take memory.
+        self._heads = np.zeros((2, kernels.LEVELS), np.int32)
+        self._bits = np.zeros((2, kernels.BITMAP_WORDS), np.int64)
+        self._header = np.zeros(kernels.HEADER_WORDS, np.int64)
+        self._header[kernels.BEST] = -1
+        self._header[kernels.BEST + 1] = kernels.NOTHING_ABOVE
+        self._header[kernels.BOUND : kernels.BOUND + 2] = kernels.NO_BOUND
+        self._classes = np.zeros((2, 16, kernels.CLASS_COLUMNS), np.int64)
+        self._stack = np.zeros((2, 64, 2), np.int64)
+        self._class_of: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._least_trail = [MAX_TRAIL, MAX_TRAIL]
+        self._keys: list[K | None] = [None]
+        self._slot_of: dict[K, int] = {}
+        self._free: list[int] = []
+        self._settlement: Settlement | None = None
+        self._spare: tuple[Any, ...] | None = None
+        self._bind()
+        # Nothing fires strictly between these two; they may be too near, never too far.
+        self._below, self._above = -1, kernels.NOTHING_ABOVE
+        self._high, self._low = kernels.NOTHING_ABOVE, -1  # followed only where a trailing stop needs them
+        self._last_up, self._last_down = -NOT_SEEN, NOT_SEEN
+
+    def _bind(self) -> None:
+        self._arrays = (self._node, self._heads, self._bits, self._header)
+        self._state = memoryview(self._header)
+
+    def __len__(self) -> int:
+        return self._state[kernels.COUNT]
+
+    def __contains__(self, key: K) -> bool:
+        slot = self._slot_of.get(key)
+        return slot is not None and bool(
+            self._node[slot, 0] >= 0 or self._node[slot, 3] >= 0 or self._node[slot, kernels.CLASS]
+        )
+
+    @property
+    def slots(self) -> int:
+        """Return the number of the highest slot in use."""
+        return len(self._keys) - 1
+
+    def slot_of(self, key: K) -> int:
+        """Return the number by which bulk work names a key."""
+        return self._slot_of[key]
+
+    def keys_of(self, slots: Slots) -> tuple[K, ...]:
+        """Return the keys of slots, in their order."""
+        keys = self._keys
+        return tuple([keys[slot] for slot in slots.tolist()])  # type: ignore[misc]  # a slot that fired has a key
+
+    def put(
+        self,
+        key: K,
+        *,
+        at_or_below: Price | None,
+        at_or_above: Price | None,
+        trail: Trail | None = None,
+        end: End | None = None,
+    ) -> None:
+        """Set all triggers of a key, in place of what it had."""
+        slot = self._slot_of.get(key)
+        if at_or_below is None and at_or_above is None and trail is None:
+            self.discard(key)
+            return
+        if slot is None:
+            slot = self._take_slot(key)
+        down = -1 if at_or_below is None else at_or_below
+        up = -1 if at_or_above is None else at_or_above
+        end_price = 0 if end is None else end.side.sign * end.price
+        node, heads, bits, header = self._arrays
+        kernels.place(node, heads, bits, header, self._trail, self._classes, self._stack, slot, down, up, end_price)
+        if down > self._below:
+            self._below = min(down, kernels.LAST)
+        if 0 <= up < self._above:
+            self._above = min(up, kernels.LAST)
+        if trail is not None:
+            self._follow(slot, trail)
+        if self._facts[slot, kernels.SIGN]:
+            self._facts[slot, kernels.SIGN] = 0  # facts that were loaded in bulk describe another state
+        if self._settlement is not None:
+            self._settlement.touched[slot] = True
+
+    def discard(self, key: K) -> None:
+        """Forget a key; one that is not there is no error."""
+        slot = self._slot_of.pop(key, None)
+        if slot is None:
+            return
+        kernels.remove(*self._arrays, self._trail, self._classes, self._stack, slot)
+        self._facts[slot, kernels.SIGN] = 0
+        self._keys[slot] = None
+        self._free.append(slot)
+        if self._settlement is not None:
+            self._settlement.touched[slot] = True
+
+    def advance(self, *, down_price: Price, up_price: Price) -> tuple[K, ...]:
+        """Return every key that these prices fire, the least left to its end first."""
+        # Written out, not called: almost every tick ends here, in a tenth of a microsecond.
+        if up_price > self._high:
+            self._rise(up_price)
+        if down_price < self._low:
+            self._fall(down_price)
+        self._last_up, self._last_down = up_price, down_price
+        if down_price > self._below and up_price < self._above:
+            return ()
+        count = self._fire(down_price, up_price)
+        if not count:
+            return ()
+        keys = self._keys
+        return tuple([keys[slot] for slot in self._out[:count].tolist()])  # type: ignore[misc]  # it has a key
+
+    def advance_weighed(self, *, down_price: Price, up_price: Price) -> Fired:
+        """As `advance`, for slots with facts: with the exact sats left and whether the facts confirm each fire."""
+        if up_price > self._high:
+            self._rise(up_price)
+        if down_price < self._low:
+            self._fall(down_price)
+        self._last_up, self._last_down = up_price, down_price
+        count = self._fire(down_price, up_price)
+        slots = self._out[:count].copy()
+        equity_sats, is_due = np.empty(count, np.int64), np.empty(count, np.bool_)
+        kernels.weigh(self._facts, self._fixed, self._margins, slots, down_price, up_price, equity_sats, is_due)
+        return Fired(slots=slots, equity_sats=equity_sats, is_due=is_due)
+
+    def load(self, keys: Sequence[K], terms: Terms) -> Slots:
+        """Put many new keys at once with their facts, and return their slots.
+
+        Raises:
+            OverflowError: a position or the denominator is too large for exact 64-bit arithmetic.
+        """
+        if terms.denominator >= kernels.MAX_DENOMINATOR or len(keys) != len(terms.sign):
+            raise OverflowError("distances need a smaller denominator, columns the length of the keys")
+        if len(keys) and float(np.max(terms.margin_sats.astype(float) * terms.price)) >= LARGEST_PRODUCT:
+            raise OverflowError("a margin is too large for exact arithmetic in 64 bits")
+        slots = np.array([self._take_slot(key) for key in keys], np.int32)
+        for column, values in (
+            (kernels.SIGN, terms.sign),
+            (kernels.QUANTITY, terms.quantity_usd),
+            (kernels.PRICE, terms.price),
+            (kernels.TOWARD, terms.toward),
+            (kernels.AWAY, terms.away),
+        ):
+            self._facts[slots, column] = values
+        self._facts[slots, kernels.DENOMINATOR] = terms.denominator
+        self._fixed[slots, 0], self._fixed[slots, 1] = np.maximum(terms.below, 0), np.maximum(terms.above, 0)
+        self.take_margins(slots, terms.margin_sats)
+        for i in np.flatnonzero(terms.trail > 0).tolist():
+            side = PositionSide.LONG if terms.sign[i] > 0 else PositionSide.SHORT
+            self._follow(int(slots[i]), Trail(side=side, basis_points=int(terms.trail[i])))
+        return slots
+
+    def take_margins(self, slots: Slots, margin_sats: Ints) -> None:
+        """Give slots with facts new margins: liquidation and triggers move with them, to the half-dollar."""
+        kernels.take_margins(*self._arrays, self._facts, self._fixed, self._margins, slots, margin_sats)
+        self._widen()
+        if self._settlement is not None:
+            self._settlement.touched.update(dict.fromkeys(slots.tolist(), True))
+
+    def margins(self, slots: Slots) -> Ints:
+        """Return the margins in sats that slots have."""
+        return self._margins[slots]
+
+    def ends(self, slots: Slots) -> Ints:
+        """Return the prices that end slots, in half-dollars."""
+        return np.abs(self._node[slots, kernels.END]).astype(np.int64)
+
+    def begin_settlement(self, *, payer: PositionSide, fixing_price: Price, rate: Decimal) -> Settlement:
+        """Begin to take a settlement's fee from the margin of every payer with facts.
+
+        `Settlement.work` runs in a thread while this index goes on answering from what it knew; `finish_settlement`
+        brings in the result. A receiver's trade does not change: it is credited to the balance.
+
+        Raises:
+            OverflowError: the rate has too many digits for exact 64-bit arithmetic.
+        """
+        assert self._settlement is None
+        ratio = abs(Fraction(rate)) * SATS_PER_BTC * TICKS_PER_USD / fixing_price
+        if 2 * MAX_QUANTITY_USD * ratio.numerator >= LARGEST_PRODUCT:
+            raise OverflowError("the rate has too many digits for exact arithmetic in 64 bits")
+        if self._spare is None:
+            self._spare = (
+                np.full_like(self._node, -1),
+                np.zeros_like(self._margins),
+                np.zeros_like(self._heads),
+                np.zeros_like(self._bits),
+                np.zeros_like(self._header),
+            )
+        node, margins, heads, bits, header = self._spare
+        self._settlement = Settlement(
+            node=self._node,
+            margins=self._margins,
+            facts=self._facts,
+            fixed=self._fixed,
+            new_node=node,
+            new_margins=margins,
+            new_heads=heads,
+            new_bits=bits,
+            new_header=header,
+            count=len(self._keys) - 1,
+            payer=payer.sign,
+            ratio=ratio,
+        )
+        return self._settlement
+
+    def finish_settlement(self) -> None:
+        """Bring in what the settlement's work found, with what changed while it went on."""
+        settlement, self._settlement = self._settlement, None
+        assert settlement is not None
+        node, margins = settlement.new_node, settlement.new_margins
+        heads, bits, header = settlement.new_heads, settlement.new_bits, settlement.new_header
+        if len(node) < len(self._node):  # it grew meanwhile; every row beyond is one that changed
+            grown = np.full_like(self._node, -1)
+            grown[: len(node)] = node
+            node, margins = grown, _longer(margins, len(self._node))
+        for slot, is_new in settlement.touched.items():
+            kernels.carry_over(self._node, node, heads, bits, header, slot)
+            if is_new:
+                node[slot, kernels.END] = self._node[slot, kernels.END]
+                margins[slot] = self._margins[slot]
+        header[kernels.COUNT :] = self._header[kernels.COUNT :]
+        self._spare = (self._node, self._margins, self._heads, self._bits, self._header)
+        self._node, self._margins, self._heads, self._bits, self._header = node, margins, heads, bits, header
+        self._bind()
+        self._widen()
+
+    def _take_slot(self, key: K) -> int:
+        slot = self._free.pop() if self._free else len(self._keys)
+        if slot == len(self._keys):
+            self._keys.append(key)
+            if slot == len(self._node):
+                self._grow()
+        else:
+            self._keys[slot] = key
+        self._slot_of[key] = slot
+        return slot
+
+    def _grow(self) -> None:
+        rows = 2 * len(self._node)
+        node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
+        node[:, kernels.CLASS] = 0
+        node[: len(self._node)] = self._node
+        self._node = node
+        self._trail = _longer(self._trail, rows)
+        self._facts = _longer(self._facts, rows)
+        self._fixed = _longer(self._fixed, rows)
+        self._margins = _longer(self._margins, rows)
+        self._out = _longer(self._out, rows)
+        self._spare = None
+        self._bind()
+
+    def _fire(self, down_price: int, up_price: int) -> int:
+        node, heads, bits, header = self._arrays
+        count: int = kernels.advance(
+            node,
+            heads,
+            bits,
+            header,
+            self._out,
+            self._trail,
+            self._classes,
+            self._stack,
+            down_price,
+            up_price,
+            self._high,
+            self._low,
+        )
+        state = self._state
+        below, above = state[0], state[1]
+        if state[kernels.CLASSES]:
+            below = max(below, state[kernels.BOUND])
+        if state[kernels.CLASSES + 1]:
+            above = min(above, -state[kernels.BOUND + 1])
+        self._below, self._above = below, above
+        if self._settlement is not None and count:
+            for slot in self._out[:count].tolist():
+                self._settlement.touched.setdefault(slot, False)
+        return count
+
+    def _widen(self) -> None:
+        self._below = max(self._below, self._state[kernels.BEST])
+        self._above = min(self._above, self._state[kernels.BEST + 1])
+
+    def _rise(self, up_price: int) -> None:
+        """Follow a new high: nothing is touched, the nearest stop behind it only bounds what may fire."""
+        self._high = up_price
+        stop = up_price * (kernels.WHOLE - self._least_trail[0]) // kernels.WHOLE
+        if stop > self._below:
+            self._below = stop
+
+    def _fall(self, down_price: int) -> None:
+        self._low = down_price
+        stop = -(-down_price * (kernels.WHOLE + self._least_trail[1]) // kernels.WHOLE)
+        if stop < self._above:
+            self._above = stop
+
+    def _follow(self, slot: int, trail: Trail) -> None:
+        """Let a slot follow the price from the latest tick on."""
+        side = 0 if trail.side is PositionSide.LONG else 1
+        number = self._class_number(side, trail.basis_points)
+        header = self._header
+        top = self._state[kernels.STACK + side]
+        if top == self._stack.shape[1]:
+            self._stack = np.concatenate([self._stack, np.zeros_like(self._stack)], axis=1)
+        # Those that begin at one price, with no better one since the segment began, share the segment.
+        if side == 0:
+            if self._high == kernels.NOTHING_ABOVE:
+                self._high = self._last_up
+            elif self._high != self._last_up:
+                kernels.close_segment(header, self._stack, 0, self._high)
+                self._high = self._last_up
+        elif self._low == -1:
+            self._low = self._last_down
+        elif self._low != self._last_down:
+            kernels.close_segment(header, self._stack, 1, -self._low)
+            self._low = self._last_down
+        kernels.place_trail(self._node, header, self._trail, self._classes, self._stack, slot, side, number)
+        if trail.basis_points < self._least_trail[side]:
+            self._least_trail[side] = trail.basis_points
+        if side == 0:
+            self._rise(self._high)
+        else:
+            self._fall(self._low)
+
+    def _class_number(self, side: int, basis_points: int) -> int:
+        known = self._class_of[side].get(basis_points)
+        if known is not None:
+            return known
+        number = self._state[kernels.CLASSES + side]
+        if number == self._classes.shape[1]:
+            self._classes = np.concatenate([self._classes, np.zeros_like(self._classes)], axis=1)
+        self._classes[side, number, kernels.FACTOR] = kernels.WHOLE + (2 * side - 1) * basis_points
+        self._class_of[side][basis_points] = number
+        self._header[kernels.CLASSES + side] = number + 1
+        return number
+
+
+def _longer[T: np.generic](array: npt.NDArray[T], rows: int) -> npt.NDArray[T]:
+    grown = np.zeros((rows, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown
