@@ -3,9 +3,9 @@
 Every position is a slot, a number from 1; 0 is no slot. What belongs to a slot stands in one row, which is one or two
 cache lines:
 
-- `node` (int32): down-trigger, next and previous slot at its level; the same for the up-trigger; the trailing class;
-  the price that ends the trade, negative for a short.
-- `trail` (int32): the segment in which the trailing stop began, next and previous slot of its class.
+- `node` (int32): down-trigger, next and previous slot at its level; the same for the up-trigger; flags; the price that
+  ends the trade, negative for a short.
+- `trail` (int32): the segment in which the trailing stop began, next and previous slot of its class, the class.
 - `facts` (int64): side (+1, -1), quantity in USD, reference price, the distances at which it fires on the way to
   liquidation and away from it as numerators (below 0: none), and their common denominator.
 - `fixed` (int32): prices below and above which it fires whatever its margin is (0: none).
@@ -13,7 +13,8 @@ cache lines:
 
 `heads` holds the first slot of each level of half a dollar, `bits` a three-storey bitmap of the occupied levels. What
 lies beyond the last level stands in it, and is compared by its own price. `header` holds what the caller needs after
-a call. Prices are half-dollars, distances exact ratios: nothing here is a float but the first guess of a quotient,
+a call. A slot that fires loses one flag and stays in the lists that did not fire it, to be taken out when it is next
+put or met: what is urgent touches one row of it. Prices are half-dollars, distances exact ratios: nothing here is a float but the first guess of a quotient,
 which integer arithmetic then corrects.
 """
 
@@ -30,9 +31,13 @@ BITMAP_WORDS: Final = TOP + (LEVELS >> 18)
 
 # Columns of `node`; those of the up-trigger are three further on.
 LEVEL, NEXT, PREVIOUS = 0, 1, 2
-CLASS, END = 6, 7
+FLAGS, END = 6, 7
 NODE_COLUMNS: Final = 8
-TAU, TRAIL_NEXT, TRAIL_PREVIOUS = 0, 1, 2
+WAITS: Final = 1
+"""The slot is in the index."""
+TRAILS: Final = 2
+"""The slot stands in the list of its trailing class."""
+TAU, TRAIL_NEXT, TRAIL_PREVIOUS, CLASS = 0, 1, 2, 3
 TRAIL_COLUMNS: Final = 4
 SIGN, QUANTITY, PRICE, TOWARD, AWAY, DENOMINATOR = 0, 1, 2, 3, 4, 5
 FACT_COLUMNS: Final = 8
@@ -40,7 +45,9 @@ FACTOR, HEAD, TAIL, HIGH = 0, 1, 2, 3
 CLASS_COLUMNS: Final = 4
 # Places in `header`; those of the second side follow the first.
 BEST, COUNT, STACK, SEGMENT, BOUND, CLASSES = 0, 2, 3, 5, 7, 9
-HEADER_WORDS: Final = 16
+CHAINS: Final = 16
+MOST_CHAINS: Final = 32
+HEADER_WORDS: Final = CHAINS + MOST_CHAINS
 
 NOTHING_ABOVE: Final = 1 << 60
 NO_BOUND: Final = -(1 << 60)
@@ -191,10 +198,10 @@ def _high_since(stack: Array, header: Array, side: int, tau: int) -> int:
 
 @njit(cache=True)
 def _unlink_trail(node: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int) -> None:
-    code = node[slot, CLASS] - 1
+    code = trail[slot, CLASS]
     side, number = code & 1, code >> 1
     after, before = trail[slot, TRAIL_NEXT], trail[slot, TRAIL_PREVIOUS]
-    node[slot, CLASS] = 0
+    node[slot, FLAGS] &= ~TRAILS
     if after != 0:
         trail[after, TRAIL_PREVIOUS] = before
     else:
@@ -208,63 +215,83 @@ def _unlink_trail(node: Array, header: Array, trail: Array, classes: Array, stac
 
 
 @njit(cache=True)
-def _fire_level(
-    node: Array,
-    heads: Array,
-    bits: Array,
-    header: Array,
-    out: Array,
-    trail: Array,
-    classes: Array,
-    stack: Array,
-    side: int,
-    level: int,
-    count: int,
-) -> int:
-    """Take every slot at a level out of the index, and return the new number of those that fired."""
-    column, other = 3 * side, 1 - side
-    slot = heads[side, level]
-    heads[side, level] = 0
-    _vacate(bits, side, level)
-    while slot != 0:
-        after = node[slot, column + NEXT]
-        node[slot, column] = -1
-        if node[slot, 3 * other] >= 0:
-            _unlink(node, heads, bits, header, other, slot)
-        if node[slot, CLASS] != 0:
-            _unlink_trail(node, header, trail, classes, stack, slot)
-        out[count] = slot
-        count += 1
-        slot = after
+def _fire_chains(node: Array, header: Array, out: Array, column: int, chains: int, count: int) -> int:
+    """Fire what waits at some levels at once, whose first slots stand in `header`; return the new number fired.
+
+    One slot of each level in turn: the next slot of a level is known only once its row has come from memory, the
+    rows of several levels come at the same time.
+    """
+    while chains:
+        i = 0
+        while i < chains:
+            slot = header[CHAINS + i]
+            node[slot, column] = -1
+            after = node[slot, column + NEXT]
+            if node[slot, FLAGS] & WAITS:
+                node[slot, FLAGS] ^= WAITS
+                out[count] = slot
+                count += 1
+            if after != 0:
+                header[CHAINS + i] = after
+                i += 1
+            else:
+                chains -= 1
+                header[CHAINS + i] = header[CHAINS + chains]
     return count
 
 
 @njit(cache=True)
+def _fire_down(node: Array, heads: Array, bits: Array, header: Array, out: Array, down: int) -> int:
+    """Fire every level from the highest to `down`, and return how many slots that were."""
+    count = chains = 0
+    level = header[BEST]
+    while level >= down and level >= 0:
+        header[CHAINS + chains] = heads[0, level]
+        heads[0, level] = 0
+        _vacate(bits, 0, level)
+        level = _highest_below(bits, level)
+        chains += 1
+        if chains == MOST_CHAINS:
+            count = _fire_chains(node, header, out, 0, chains, count)
+            chains = 0
+    header[BEST] = level
+    return _fire_chains(node, header, out, 0, chains, count)
+
+
+@njit(cache=True)
+def _fire_up(node: Array, heads: Array, bits: Array, header: Array, out: Array, up: int, count: int) -> int:
+    """Fire every level but the last from the lowest to `up`, and return the new number of those that fired."""
+    chains = 0
+    level = header[BEST + 1]
+    while level <= up and level < LAST:
+        header[CHAINS + chains] = heads[1, level]
+        heads[1, level] = 0
+        _vacate(bits, 1, level)
+        level = _lowest_above(bits, level)
+        chains += 1
+        if chains == MOST_CHAINS:
+            count = _fire_chains(node, header, out, 3, chains, count)
+            chains = 0
+    header[BEST + 1] = level
+    return _fire_chains(node, header, out, 3, chains, count)
+
+
+@njit(cache=True)
 def _fire_last(
-    node: Array,
-    heads: Array,
-    bits: Array,
-    header: Array,
-    out: Array,
-    trail: Array,
-    classes: Array,
-    stack: Array,
-    side: int,
-    price: int,
-    count: int,
+    node: Array, heads: Array, bits: Array, header: Array, out: Array, side: int, price: int, count: int
 ) -> int:
     """As `_fire_level` for the last level, whose slots are compared by their own prices."""
-    column, other = 3 * side, 1 - side
+    column = 3 * side
     slot = heads[side, LAST]
     while slot != 0:
         after = node[slot, column + NEXT]
         own = node[slot, column]
-        if (side == 0 and own >= price) or (side == 1 and own <= price):
+        is_waiting = node[slot, FLAGS] & WAITS
+        is_due = (side == 0 and own >= price) or (side == 1 and own <= price)
+        if is_due or not is_waiting:
             _unlink(node, heads, bits, header, side, slot)
-            if node[slot, 3 * other] >= 0:
-                _unlink(node, heads, bits, header, other, slot)
-            if node[slot, CLASS] != 0:
-                _unlink_trail(node, header, trail, classes, stack, slot)
+        if is_due and is_waiting:
+            node[slot, FLAGS] ^= WAITS
             out[count] = slot
             count += 1
         slot = after
@@ -274,8 +301,6 @@ def _fire_last(
 @njit(cache=True)
 def _fire_trails(
     node: Array,
-    heads: Array,
-    bits: Array,
     header: Array,
     out: Array,
     trail: Array,
@@ -291,17 +316,18 @@ def _fire_trails(
     for number in range(header[CLASSES + side]):
         factor = classes[side, number, FACTOR]
         while classes[side, number, HEAD] != 0:
+            slot = classes[side, number, HEAD]
+            if not node[slot, FLAGS] & WAITS:
+                _unlink_trail(node, header, trail, classes, stack, slot)
+                continue
             own_high = max(classes[side, number, HIGH], high)
             classes[side, number, HIGH] = own_high
             stop = own_high * factor // WHOLE
             if price > stop:
                 bound = max(bound, stop)
                 break
-            slot = classes[side, number, HEAD]
             _unlink_trail(node, header, trail, classes, stack, slot)
-            for other in range(2):
-                if node[slot, 3 * other] >= 0:
-                    _unlink(node, heads, bits, header, other, slot)
+            node[slot, FLAGS] ^= WAITS
             out[count] = slot
             count += 1
     header[BOUND + side] = bound
@@ -325,26 +351,17 @@ def advance(
 ) -> int:
     """Return how many slots fire; they stand in `out`, the most urgent first, and no longer in the index."""
     count = 0
-    level = header[BEST]
-    if down > LAST:
-        if level == LAST:
-            count = _fire_last(node, heads, bits, header, out, trail, classes, stack, 0, down, count)
-    else:
-        while level >= down and level >= 0:
-            count = _fire_level(node, heads, bits, header, out, trail, classes, stack, 0, level, count)
-            level = _highest_below(bits, level)
-        header[BEST] = level
-    level = header[BEST + 1]
-    while level <= up and level < LAST:
-        count = _fire_level(node, heads, bits, header, out, trail, classes, stack, 1, level, count)
-        level = _lowest_above(bits, level)
-        header[BEST + 1] = level
-    if level == LAST and up >= LAST:
-        count = _fire_last(node, heads, bits, header, out, trail, classes, stack, 1, up, count)
+    if down <= LAST:
+        count = _fire_down(node, heads, bits, header, out, down)
+    elif header[BEST] == LAST:
+        count = _fire_last(node, heads, bits, header, out, 0, down, count)
+    count = _fire_up(node, heads, bits, header, out, up, count)
+    if header[BEST + 1] == LAST and up >= LAST:
+        count = _fire_last(node, heads, bits, header, out, 1, up, count)
     if header[CLASSES] != 0:
-        count = _fire_trails(node, heads, bits, header, out, trail, classes, stack, 0, down, high, count)
+        count = _fire_trails(node, header, out, trail, classes, stack, 0, down, high, count)
     if header[CLASSES + 1] != 0:
-        count = _fire_trails(node, heads, bits, header, out, trail, classes, stack, 1, -up, -low, count)
+        count = _fire_trails(node, header, out, trail, classes, stack, 1, -up, -low, count)
     header[COUNT] -= count
     if count > 1:
         _order(node, out, count, down, up)
@@ -402,23 +419,18 @@ def _order(node: Array, out: Array, count: int, down: int, up: int) -> None:
 
 
 @njit(cache=True)
-def _is_in(node: Array, slot: int) -> bool:
-    return node[slot, LEVEL] >= 0 or node[slot, 3] >= 0 or node[slot, CLASS] != 0
-
-
-@njit(cache=True)
 def remove(
     node: Array, heads: Array, bits: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int
 ) -> None:
-    """Take a slot out of the index; one that is not there is no error."""
-    if not _is_in(node, slot):
-        return
-    header[COUNT] -= 1
+    """Take a slot out of the index and out of every list; one that is not there is no error."""
     for side in range(2):
         if node[slot, 3 * side] >= 0:
             _unlink(node, heads, bits, header, side, slot)
-    if node[slot, CLASS] != 0:
+    if node[slot, FLAGS] & TRAILS:
         _unlink_trail(node, header, trail, classes, stack, slot)
+    if node[slot, FLAGS] & WAITS:
+        node[slot, FLAGS] = 0
+        header[COUNT] -= 1
 
 
 @njit(cache=True)
@@ -443,6 +455,7 @@ def place(
     if up >= 0:
         _link(node, heads, bits, header, 1, slot, up)
     if down >= 0 or up >= 0:
+        node[slot, FLAGS] |= WAITS
         header[COUNT] += 1
 
 
@@ -451,11 +464,12 @@ def place_trail(
     node: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int, side: int, number: int
 ) -> None:
     """Let a slot follow the price from now on, behind those of its class that began before."""
-    if not _is_in(node, slot):
+    if not node[slot, FLAGS] & WAITS:
         header[COUNT] += 1
+    node[slot, FLAGS] |= WAITS | TRAILS
     tau = header[SEGMENT + side]
     last = classes[side, number, TAIL]
-    node[slot, CLASS] = (number << 1) + side + 1
+    trail[slot, CLASS] = (number << 1) + side
     trail[slot, TAU] = tau
     trail[slot, TRAIL_NEXT] = 0
     trail[slot, TRAIL_PREVIOUS] = last
@@ -566,6 +580,9 @@ def take_margins(
     heads: Array,
     bits: Array,
     header: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
     facts: Array,
     fixed: Array,
     margins: Array,
@@ -578,7 +595,9 @@ def take_margins(
         margins[slot] = sats[i]
         sign = facts[slot, SIGN]
         liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats[i])
-        was_in = _is_in(node, slot)
+        was_in = node[slot, FLAGS] & WAITS
+        if not was_in and node[slot, FLAGS] & TRAILS:
+            _unlink_trail(node, header, trail, classes, stack, slot)
         node[slot, END] = sign * liquidation
         down = _down_trigger(facts, fixed, slot, liquidation)
         up = _up_trigger(facts, fixed, slot, liquidation)
@@ -592,7 +611,8 @@ def take_margins(
                 _unlink(node, heads, bits, header, 1, slot)
             if up >= 0:
                 _link(node, heads, bits, header, 1, slot, up)
-        if not was_in and _is_in(node, slot):
+        if not was_in and (down >= 0 or up >= 0):
+            node[slot, FLAGS] |= WAITS
             header[COUNT] += 1
 
 
@@ -622,7 +642,10 @@ def settle(
     header[BEST], header[BEST + 1] = -1, NOTHING_ABOVE
     for slot in range(1, count + 1):
         down, up = node[slot, LEVEL], node[slot, 3]
-        new_node[slot, CLASS] = node[slot, CLASS]
+        flags = node[slot, FLAGS]
+        if not flags & WAITS:
+            down = up = -1
+        new_node[slot, FLAGS] = flags
         new_node[slot, END] = node[slot, END]
         new_margins[slot] = margins[slot]
         sign = facts[slot, SIGN]
@@ -649,9 +672,9 @@ def carry_over(node: Array, new_node: Array, heads: Array, bits: Array, header: 
     for side in range(2):
         if new_node[slot, 3 * side] >= 0:
             _unlink(new_node, heads, bits, header, side, slot)
-        if node[slot, 3 * side] >= 0:
+        if node[slot, FLAGS] & WAITS and node[slot, 3 * side] >= 0:
             _link(new_node, heads, bits, header, side, slot, node[slot, 3 * side])
-    new_node[slot, CLASS] = node[slot, CLASS]
+    new_node[slot, FLAGS] = node[slot, FLAGS]
 
 
 @njit(cache=True)

@@ -122,6 +122,7 @@ class NativeTriggerIndex[K: Hashable]:
         "_out",
         "_settlement",
         "_slot_of",
+        "_slots",
         "_spare",
         "_stack",
         "_state",
@@ -131,7 +132,7 @@ class NativeTriggerIndex[K: Hashable]:
     def __init__(self) -> None:
         rows = FIRST_CAPACITY + 1
         self._node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
-        self._node[:, kernels.CLASS] = 0
+        self._node[:, kernels.FLAGS] = 0
         self._trail = np.zeros((rows, kernels.TRAIL_COLUMNS), np.int32)
         self._facts = np.zeros((rows, kernels.FACT_COLUMNS), np.int64)
         self._fixed = np.zeros((rows, 2), np.int32)
@@ -148,7 +149,8 @@ class NativeTriggerIndex[K: Hashable]:
         self._stack = np.zeros((2, 64, 2), np.int64)
         self._class_of: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._least_trail = [MAX_TRAIL, MAX_TRAIL]
-        self._keys: list[K | None] = [None]
+        self._keys = np.full(rows, None, np.object_)
+        self._slots = 0
         self._slot_of: dict[K, int] = {}
         self._free: list[int] = []
         self._settlement: Settlement | None = None
@@ -168,14 +170,12 @@ class NativeTriggerIndex[K: Hashable]:
 
     def __contains__(self, key: K) -> bool:
         slot = self._slot_of.get(key)
-        return slot is not None and bool(
-            self._node[slot, 0] >= 0 or self._node[slot, 3] >= 0 or self._node[slot, kernels.CLASS]
-        )
+        return slot is not None and bool(self._node[slot, kernels.FLAGS] & kernels.WAITS)
 
     @property
     def slots(self) -> int:
         """Return the number of the highest slot in use."""
-        return len(self._keys) - 1
+        return self._slots
 
     def slot_of(self, key: K) -> int:
         """Return the number by which bulk work names a key."""
@@ -183,8 +183,7 @@ class NativeTriggerIndex[K: Hashable]:
 
     def keys_of(self, slots: Slots) -> tuple[K, ...]:
         """Return the keys of slots, in their order."""
-        keys = self._keys
-        return tuple([keys[slot] for slot in slots.tolist()])  # type: ignore[misc]  # a slot that fired has a key
+        return tuple(self._keys[slots].tolist())
 
     def put(
         self,
@@ -241,10 +240,7 @@ class NativeTriggerIndex[K: Hashable]:
         if down_price > self._below and up_price < self._above:
             return ()
         count = self._fire(down_price, up_price)
-        if not count:
-            return ()
-        keys = self._keys
-        return tuple([keys[slot] for slot in self._out[:count].tolist()])  # type: ignore[misc]  # it has a key
+        return tuple(self._keys[self._out[:count]].tolist())
 
     def advance_weighed(self, *, down_price: Price, up_price: Price) -> Fired:
         """As `advance`, for slots with facts: with the exact sats left and whether the facts confirm each fire."""
@@ -288,7 +284,9 @@ class NativeTriggerIndex[K: Hashable]:
 
     def take_margins(self, slots: Slots, margin_sats: Ints) -> None:
         """Give slots with facts new margins: liquidation and triggers move with them, to the half-dollar."""
-        kernels.take_margins(*self._arrays, self._facts, self._fixed, self._margins, slots, margin_sats)
+        kernels.take_margins(
+            *self._arrays, self._trail, self._classes, self._stack, self._facts, self._fixed, self._margins, slots, margin_sats
+        )
         self._widen()
         if self._settlement is not None:
             self._settlement.touched.update(dict.fromkeys(slots.tolist(), True))
@@ -333,7 +331,7 @@ class NativeTriggerIndex[K: Hashable]:
             new_heads=heads,
             new_bits=bits,
             new_header=header,
-            count=len(self._keys) - 1,
+            count=self._slots,
             payer=payer.sign,
             ratio=ratio,
         )
@@ -361,20 +359,20 @@ class NativeTriggerIndex[K: Hashable]:
         self._widen()
 
     def _take_slot(self, key: K) -> int:
-        slot = self._free.pop() if self._free else len(self._keys)
-        if slot == len(self._keys):
-            self._keys.append(key)
+        if self._free:
+            slot = self._free.pop()
+        else:
+            slot = self._slots = self._slots + 1
             if slot == len(self._node):
                 self._grow()
-        else:
-            self._keys[slot] = key
+        self._keys[slot] = key
         self._slot_of[key] = slot
         return slot
 
     def _grow(self) -> None:
         rows = 2 * len(self._node)
         node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
-        node[:, kernels.CLASS] = 0
+        node[:, kernels.FLAGS] = 0
         node[: len(self._node)] = self._node
         self._node = node
         self._trail = _longer(self._trail, rows)
@@ -382,6 +380,9 @@ class NativeTriggerIndex[K: Hashable]:
         self._fixed = _longer(self._fixed, rows)
         self._margins = _longer(self._margins, rows)
         self._out = _longer(self._out, rows)
+        keys = np.full(rows, None, np.object_)
+        keys[: len(self._keys)] = self._keys
+        self._keys = keys
         self._spare = None
         self._bind()
 
