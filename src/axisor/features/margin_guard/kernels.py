@@ -637,7 +637,10 @@ def settle(
     Reads the old arrays and writes new ones: the old ones go on answering meanwhile. A slot without facts keeps its
     triggers.
     """
-    heads[:] = 0
+    for side in range(2):
+        for word in range(MID):
+            if bits[side, word] != 0:
+                heads[side, word << 6 : (word + 1) << 6] = 0
     bits[:] = 0
     header[BEST], header[BEST + 1] = -1, NOTHING_ABOVE
     for slot in range(1, count + 1):

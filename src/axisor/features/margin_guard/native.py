@@ -1,7 +1,7 @@
 """The trigger index in arrays and machine code: for many positions, with bulk work on their exact facts."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -43,6 +43,11 @@ class Terms:
     below: Ints
     above: Ints
     trail: Ints  # basis points behind the best price since it was put in
+
+    def only(self, rows: Ints) -> "Terms":
+        """Return some of the positions."""
+        columns = {one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name != "denominator"}
+        return replace(self, **columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +123,7 @@ class NativeTriggerIndex[K: Hashable]:
         "_least_trail",
         "_low",
         "_margins",
+        "_near_high",
         "_node",
         "_out",
         "_settlement",
@@ -149,6 +155,7 @@ class NativeTriggerIndex[K: Hashable]:
         self._stack = np.zeros((2, 64, 2), np.int64)
         self._class_of: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._least_trail = [MAX_TRAIL, MAX_TRAIL]
+        self._near_high = kernels.WHOLE - MAX_TRAIL
         self._keys = np.full(rows, None, np.object_)
         self._slots = 0
         self._slot_of: dict[K, int] = {}
@@ -233,7 +240,10 @@ class NativeTriggerIndex[K: Hashable]:
         """Return every key that these prices fire, the least left to its end first."""
         # Written out, not called: almost every tick ends here, in a tenth of a microsecond.
         if up_price > self._high:
-            self._rise(up_price)
+            self._high = up_price
+            stop = up_price * self._near_high // 10_000
+            if stop > self._below:
+                self._below = stop
         if down_price < self._low:
             self._fall(down_price)
         self._last_up, self._last_down = up_price, down_price
@@ -298,6 +308,10 @@ class NativeTriggerIndex[K: Hashable]:
     def ends(self, slots: Slots) -> Ints:
         """Return the prices that end slots, in half-dollars."""
         return np.abs(self._node[slots, kernels.END]).astype(np.int64)
+
+    def static_triggers(self, slots: Slots) -> tuple[Ints, Ints]:
+        """Return the down- and up-triggers that slots have, -1 for none."""
+        return self._node[slots, 0].astype(np.int64), self._node[slots, 3].astype(np.int64)
 
     def begin_settlement(self, *, payer: PositionSide, fixing_price: Price, rate: Decimal) -> Settlement:
         """Begin to take a settlement's fee from the margin of every payer with facts.
@@ -421,7 +435,7 @@ class NativeTriggerIndex[K: Hashable]:
     def _rise(self, up_price: int) -> None:
         """Follow a new high: nothing is touched, the nearest stop behind it only bounds what may fire."""
         self._high = up_price
-        stop = up_price * (kernels.WHOLE - self._least_trail[0]) // kernels.WHOLE
+        stop = up_price * self._near_high // kernels.WHOLE
         if stop > self._below:
             self._below = stop
 
@@ -454,6 +468,7 @@ class NativeTriggerIndex[K: Hashable]:
         kernels.place_trail(self._node, header, self._trail, self._classes, self._stack, slot, side, number)
         if trail.basis_points < self._least_trail[side]:
             self._least_trail[side] = trail.basis_points
+            self._near_high = kernels.WHOLE - self._least_trail[0]
         if side == 0:
             self._rise(self._high)
         else:

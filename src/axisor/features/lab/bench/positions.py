@@ -1,6 +1,6 @@
 """Made-up positions and prices, the same for the same seed."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -68,10 +68,7 @@ def make_book(count: int, *, seed: int, trailing_share: float = 0.2) -> Book:
     down, up = triggers(terms, liquidation)
     waits = np.flatnonzero((down < START * 997 // 1000) & (up > START * 1003 // 1000))[:count]
     assert len(waits) == count
-    chosen = {
-        column.name: getattr(terms, column.name)[waits] for column in fields(terms) if column.name != "denominator"
-    }
-    return Book(replace(terms, **chosen), down[waits], up[waits], liquidation[waits])
+    return Book(terms.only(waits), down[waits], up[waits], liquidation[waits])
 
 
 def liquidation_prices(terms: Terms, margin_sats: Ints) -> Ints:
