@@ -68,6 +68,7 @@ class Settlement:
     facts: Ints
     fixed: Slots
     new_node: Slots
+    new_before: Slots
     new_margins: Ints
     new_heads: Slots
     new_bits: Ints
@@ -86,6 +87,7 @@ class Settlement:
             self.facts,
             self.fixed,
             self.new_node,
+            self.new_before,
             self.new_margins,
             self.new_heads,
             self.new_bits,
@@ -107,6 +109,7 @@ class NativeTriggerIndex[K: Hashable]:
     __slots__ = (
         "_above",
         "_arrays",
+        "_before",
         "_below",
         "_bits",
         "_class_of",
@@ -139,6 +142,7 @@ class NativeTriggerIndex[K: Hashable]:
         rows = FIRST_CAPACITY + 1
         self._node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
         self._node[:, kernels.FLAGS] = 0
+        self._before = np.zeros((2, rows), np.int32)
         self._trail = np.zeros((rows, kernels.TRAIL_COLUMNS), np.int32)
         self._facts = np.zeros((rows, kernels.FACT_COLUMNS), np.int64)
         self._fixed = np.zeros((rows, 2), np.int32)
@@ -169,7 +173,7 @@ class NativeTriggerIndex[K: Hashable]:
         self._last_up, self._last_down = -NOT_SEEN, NOT_SEEN
 
     def _bind(self) -> None:
-        self._arrays = (self._node, self._heads, self._bits, self._header)
+        self._arrays = (self._node, self._before, self._heads, self._bits, self._header)
         self._state = memoryview(self._header)
 
     def __len__(self) -> int:
@@ -211,8 +215,7 @@ class NativeTriggerIndex[K: Hashable]:
         down = -1 if at_or_below is None else at_or_below
         up = -1 if at_or_above is None else at_or_above
         end_price = 0 if end is None else end.side.sign * end.price
-        node, heads, bits, header = self._arrays
-        kernels.place(node, heads, bits, header, self._trail, self._classes, self._stack, slot, down, up, end_price)
+        kernels.place(*self._arrays, self._trail, self._classes, self._stack, slot, down, up, end_price)
         if down > self._below:
             self._below = min(down, kernels.LAST)
         if 0 <= up < self._above:
@@ -311,7 +314,7 @@ class NativeTriggerIndex[K: Hashable]:
 
     def static_triggers(self, slots: Slots) -> tuple[Ints, Ints]:
         """Return the down- and up-triggers that slots have, -1 for none."""
-        return self._node[slots, 0].astype(np.int64), self._node[slots, 3].astype(np.int64)
+        return self._node[slots, 0].astype(np.int64), self._node[slots, kernels.UP_LEVEL].astype(np.int64)
 
     def begin_settlement(self, *, payer: PositionSide, fixing_price: Price, rate: Decimal) -> Settlement:
         """Begin to take a settlement's fee from the margin of every payer with facts.
@@ -329,18 +332,20 @@ class NativeTriggerIndex[K: Hashable]:
         if self._spare is None:
             self._spare = (
                 np.full_like(self._node, -1),
+                np.zeros_like(self._before),
                 np.zeros_like(self._margins),
                 np.zeros_like(self._heads),
                 np.zeros_like(self._bits),
                 np.zeros_like(self._header),
             )
-        node, margins, heads, bits, header = self._spare
+        node, before, margins, heads, bits, header = self._spare
         self._settlement = Settlement(
             node=self._node,
             margins=self._margins,
             facts=self._facts,
             fixed=self._fixed,
             new_node=node,
+            new_before=before,
             new_margins=margins,
             new_heads=heads,
             new_bits=bits,
@@ -355,20 +360,23 @@ class NativeTriggerIndex[K: Hashable]:
         """Bring in what the settlement's work found, with what changed while it went on."""
         settlement, self._settlement = self._settlement, None
         assert settlement is not None
-        node, margins = settlement.new_node, settlement.new_margins
+        node, before, margins = settlement.new_node, settlement.new_before, settlement.new_margins
         heads, bits, header = settlement.new_heads, settlement.new_bits, settlement.new_header
         if len(node) < len(self._node):  # it grew meanwhile; every row beyond is one that changed
             grown = np.full_like(self._node, -1)
             grown[: len(node)] = node
-            node, margins = grown, _longer(margins, len(self._node))
+            longer = np.zeros_like(self._before)
+            longer[:, : before.shape[1]] = before
+            node, before, margins = grown, longer, _longer(margins, len(self._node))
         for slot, is_new in settlement.touched.items():
-            kernels.carry_over(self._node, node, heads, bits, header, slot)
+            kernels.carry_over(self._node, node, before, heads, bits, header, slot)
             if is_new:
                 node[slot, kernels.END] = self._node[slot, kernels.END]
                 margins[slot] = self._margins[slot]
         header[kernels.COUNT :] = self._header[kernels.COUNT :]
-        self._spare = (self._node, self._margins, self._heads, self._bits, self._header)
-        self._node, self._margins, self._heads, self._bits, self._header = node, margins, heads, bits, header
+        self._spare = (self._node, self._before, self._margins, self._heads, self._bits, self._header)
+        self._node, self._before, self._margins = node, before, margins
+        self._heads, self._bits, self._header = heads, bits, header
         self._bind()
         self._widen()
 
@@ -389,6 +397,9 @@ class NativeTriggerIndex[K: Hashable]:
         node[:, kernels.FLAGS] = 0
         node[: len(self._node)] = self._node
         self._node = node
+        before = np.zeros((2, rows), np.int32)
+        before[:, : self._before.shape[1]] = self._before
+        self._before = before
         self._trail = _longer(self._trail, rows)
         self._facts = _longer(self._facts, rows)
         self._fixed = _longer(self._fixed, rows)
@@ -401,9 +412,10 @@ class NativeTriggerIndex[K: Hashable]:
         self._bind()
 
     def _fire(self, down_price: int, up_price: int) -> int:
-        node, heads, bits, header = self._arrays
+        node, before, heads, bits, header = self._arrays
         count: int = kernels.advance(
             node,
+            before,
             heads,
             bits,
             header,
