@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     checks = [
         *static,
         Check("domain tests, every branch covered", domain_tests),
+        Check("speed against peers, half of the committed ratios", bench_gate),
         *([Check("web: packages", web_packages)] if (ROOT / "web" / "package.json").exists() else []),
         *(Check(f"web: {name}", lambda name=name: run_web(name)) for name in WEB_SCRIPTS if has_web()),
         *([Check("web: build", lambda: run(["./axisor", "build"]))] if has_web() else []),
@@ -101,6 +102,11 @@ def quick_tests() -> bool:
 def domain_tests() -> bool:
     coverage = ["--cov=axisor.domain", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
     return run([*PYTHON, "pytest", "-q", *DOMAIN_TESTS, *coverage])
+
+
+def bench_gate() -> bool:
+    """Measure the short form of each benchmark: ratios only, times depend on the machine."""
+    return run([*PYTHON, "axisor", "bench", "--short", "--baseline", "benchmarks/baseline.json"])
 
 
 def with_browser(arguments: Sequence[str]) -> bool:

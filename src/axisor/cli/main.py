@@ -356,6 +356,29 @@ def migrate() -> None:
     print("The tables are up to date.")
 
 
+@app.command(epilog="Example: axisor bench tick-1m crash --json")
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; default: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Only show which there are.")] = False,
+    short: Annotated[
+        bool, typer.Option(help="Smaller work, for the ratios alone: seconds instead of minutes.")
+    ] = False,
+    baseline: Annotated[Path | None, typer.Option(help="Fail where a ratio is below half of the one in there.")] = None,
+    write_baseline: Annotated[Path | None, typer.Option(help="Write the ratios there.")] = None,
+) -> None:
+    """Measure the trigger index against its peers, in one run, with both sides' answers compared."""
+    from axisor.cli.bench import find_benches, run_benches
+
+    benches = find_benches(names or [])
+    if only_list:
+        for one in benches:
+            print(f"{one.name:<13}{one.work}")
+        return
+    if not run_benches(benches, is_short=short, as_json=as_json, baseline=baseline, write=write_baseline):
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: axisor doctor --json")
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Check everything a newcomer can get wrong, and say how to mend it."""

@@ -25,6 +25,7 @@ from axisor.features.margin_guard.policy import (
     rungs_ready_again,
 )
 from axisor.features.margin_guard.rule import GuardRule
+from axisor.features.margin_guard.triggers import End
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.monitor.alarms import Alarms
 from axisor.monitor.book import AccountBook, WatchedTrade
@@ -136,7 +137,8 @@ class Decider:
         else:
             self.push(watched)
         bucket = self._market.level_for(watched.trade.quantity_usd)
-        self._index.put((self._account_id, trade_id), wake, bucket=bucket)
+        end = End(side=watched.trade.side, price=_end_price(watched))
+        self._index.put((self._account_id, trade_id), wake, bucket=bucket, end=end)
 
     def _retry_boottime_s(self, watched: WatchedTrade, command: CommandName) -> float:
         now_s = self._clock.boottime_s()
@@ -204,7 +206,7 @@ class Decider:
     def _deadline_s(self, watched: WatchedTrade) -> float:
         """Return when it is too late, on the boot-time clock: the nearer of stop and liquidation."""
         trade = watched.trade
-        nearest = trade.liquidation_price if trade.stop_loss_price is None else trade.stop_loss_price
+        nearest = _end_price(watched)
         left_s = self._market.seconds_to(trade.side, nearest)
         if left_s is None:
             price = self._market.last.floor if self._market.last is not None else trade.price
@@ -267,6 +269,12 @@ class Decider:
                 {"reason": hold.reason.value, "shortfall_sats": hold.shortfall_sats},
                 decision_id=record.decision_id,
             )
+
+
+def _end_price(watched: WatchedTrade) -> Price:
+    """Return the price that ends a trade: its stop, which stands before liquidation, where it has one."""
+    trade = watched.trade
+    return trade.liquidation_price if trade.stop_loss_price is None else trade.stop_loss_price
 
 
 def command_of(deed: AddMarginDeed | MoveStopDeed | CloseDeed) -> CommandName:

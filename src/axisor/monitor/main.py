@@ -125,7 +125,13 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
     ) -> Awaitable[tuple[AccountRuntime, Callable[[], Awaitable[None]]]]:
         return _make_runtime(parts, Nudger(valkey, tasks), account, watch, account_tasks)
 
-    shard = Shard(database=parts.database, watches=watches, make_runtime=make_runtime, clock=clock)
+    shard = Shard(
+        database=parts.database,
+        watches=watches,
+        make_runtime=make_runtime,
+        clock=clock,
+        code_dir=settings.paths.data_dir / "machine-code",
+    )
     async with asyncio.TaskGroup() as group:
         work = [
             group.create_task(parts.recorder.run(), name="recorder"),

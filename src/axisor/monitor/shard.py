@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -15,8 +16,9 @@ from axisor.features.execution.recorder import AWAY
 from axisor.features.execution.requests import list_due_requests
 from axisor.infra.db.session import Database
 from axisor.infra.tasks import TaskSet
+from axisor.monitor import machine_code
 from axisor.monitor.account import AccountRuntime
-from axisor.monitor.guard_index import GuardIndex
+from axisor.monitor.guard_index import ARRAYS_FROM, GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.ports.clock import Clock
 from axisor.ports.credentials import Network
@@ -27,6 +29,7 @@ log = structlog.get_logger(__name__)
 ACCOUNTS_EVERY_S: Final = 2.0
 REQUESTS_EVERY_S: Final = 1.0
 RULES_EVERY_S: Final = 5.0
+SIZE_EVERY_S: Final = 1.0
 RESTART_AFTER_S: Final = 1.0
 SWEEP_DEADLINE_S: Final = 5.0
 
@@ -74,7 +77,9 @@ class Shard:
         watches: dict[Network, NetworkWatch],
         make_runtime: MakeRuntime,
         clock: Clock,
+        code_dir: Path,
     ) -> None:
+        self._code_dir = code_dir
         self._database = database
         self._watches = watches
         self._make_runtime = make_runtime
@@ -93,6 +98,7 @@ class Shard:
         async with TaskSet("accounts") as runtimes, asyncio.TaskGroup() as tasks:
             for watch in self._watches.values():
                 tasks.create_task(self._watch_prices(watch), name=f"prices {watch.network}")
+            tasks.create_task(self._use_machine_code(), name="machine code")
             tasks.create_task(self._keep_accounts(runtimes), name="accounts")
             tasks.create_task(self._sweep_requests(), name="requests")
             tasks.create_task(self._sweep_rules(), name="rules")
@@ -136,6 +142,17 @@ class Shard:
             runtime = self.runtime(account_id)
             if runtime is not None:
                 runtime.evaluate(trade_id, tick_at=tick_at)
+
+    async def _use_machine_code(self) -> None:
+        """Move to the index in arrays once there are trades enough; the one in objects answers until then."""
+        while all(len(watch.index) < ARRAYS_FROM for watch in self._watches.values()):
+            await self._clock.sleep(SIZE_EVERY_S)
+        make = await machine_code.load(self._code_dir)
+        if make is None:
+            return
+        for watch in self._watches.values():
+            watch.index.use(make)
+        log.info("index_in_arrays", trades=sum(len(watch.index) for watch in self._watches.values()))
 
     async def _keep_accounts(self, runtimes: TaskSet) -> None:
         while True:

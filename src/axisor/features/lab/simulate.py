@@ -1,6 +1,6 @@
 """Guarded nights on recorded minutes, thousands at a time: where the counts in nights_2018.json come from.
 
-Needs NumPy, which only the development group has: nothing that runs in production imports this module.
+Nothing that runs in production imports this module.
 
 A night is a position opened at the open of a full hour and followed for ten hours. Money is counted in entry
 margins, so only leverage matters, not size; prices are not rounded to the exchange's tick, which is far smaller

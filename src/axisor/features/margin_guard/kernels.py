@@ -4,8 +4,8 @@ Every position is a slot, a number from 1; 0 is no slot. What belongs to a slot 
 cache lines:
 
 - `node` (int32): down-trigger and next slot at its level; the same for the up-trigger; flags; the price that ends the
-  trade, negative for a short. The previous slot of each side stands apart in `before`, because a new index writes these
-  in no order, and a small array takes such writes five times as fast.
+  trade, negative for a short. The previous slot of each side stands apart in `before`: a new index writes these in no
+  order, and a small array takes such writes faster.
 - `trail` (int32): the segment in which the trailing stop began, next and previous slot of its class, the class.
 - `facts` (int64): side (+1, -1), quantity in USD, reference price, the distances at which it fires on the way to
   liquidation and away from it as numerators (below 0: none), and their common denominator.
@@ -15,8 +15,10 @@ cache lines:
 `heads` holds the first slot of each level of half a dollar, `bits` a three-storey bitmap of the occupied levels. What
 lies beyond the last level stands in it, and is compared by its own price. `header` holds what the caller needs after
 a call. A slot that fires loses one flag and stays in the lists that did not fire it, to be taken out when it is next
-put or met: what is urgent touches one row of it. Prices are half-dollars, distances exact ratios: nothing here is a float but the first guess of a quotient,
-which integer arithmetic then corrects.
+put or met: what is urgent touches one row of it.
+
+Prices are half-dollars, distances exact ratios: nothing here is a float but the first guess of a quotient, which
+whole numbers then correct.
 """
 
 from typing import Any, Final
@@ -146,7 +148,9 @@ def _lowest_above(bits: Array, level: int) -> int:
 
 
 @njit(cache=True)
-def _link(node: Array, before: Array, heads: Array, bits: Array, header: Array, side: int, slot: int, price: int) -> None:
+def _link(
+    node: Array, before: Array, heads: Array, bits: Array, header: Array, side: int, slot: int, price: int
+) -> None:
     level = min(price, LAST)
     column = 2 * side
     first = heads[side, level]
@@ -422,7 +426,15 @@ def _order(node: Array, out: Array, count: int, down: int, up: int) -> None:
 
 @njit(cache=True)
 def remove(
-    node: Array, before: Array, heads: Array, bits: Array, header: Array, trail: Array, classes: Array, stack: Array, slot: int
+    node: Array,
+    before: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    trail: Array,
+    classes: Array,
+    stack: Array,
+    slot: int,
 ) -> None:
     """Take a slot out of the index and out of every list; one that is not there is no error."""
     for side in range(2):
@@ -502,7 +514,7 @@ def _nearest_quotient(guess: float, numerator: int, denominator: int) -> int:
 
     The remainder n − q·d is small, so its 64 bits are exact though those of n are not.
     """
-    quotient = np.int64(np.floor(guess + 0.5))
+    quotient: int = np.int64(np.floor(guess + 0.5))  # type: ignore[assignment]  # numba's integers are of 64 bits
     rest = numerator - quotient * denominator
     while 2 * rest >= denominator:
         quotient += 1
@@ -593,18 +605,26 @@ def take_margins(
     slots: Array,
     sats: Array,
 ) -> None:
-    """Give slots new margins, and move their triggers to where these put liquidation; trailing stops stay."""
+    """Give slots new margins, and move their triggers to where these put liquidation; trailing stops stay.
+
+    All are worked out before the first is moved: their rows come from memory at the same time.
+    """
+    downs, ups = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
+    ends = np.empty(len(slots), np.int64)
     for i in range(len(slots)):
         slot = slots[i]
         margins[slot] = sats[i]
         sign = facts[slot, SIGN]
         liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats[i])
+        ends[i] = sign * liquidation
+        downs[i] = _down_trigger(facts, fixed, slot, liquidation)
+        ups[i] = _up_trigger(facts, fixed, slot, liquidation)
+    for i in range(len(slots)):
+        slot, down, up = slots[i], downs[i], ups[i]
         was_in = node[slot, FLAGS] & WAITS
         if not was_in and node[slot, FLAGS] & TRAILS:
             _unlink_trail(node, header, trail, classes, stack, slot)
-        node[slot, END] = sign * liquidation
-        down = _down_trigger(facts, fixed, slot, liquidation)
-        up = _up_trigger(facts, fixed, slot, liquidation)
+        node[slot, END] = ends[i]
         if down != node[slot, LEVEL]:
             if node[slot, LEVEL] >= 0:
                 _unlink(node, before, heads, bits, header, 0, slot)
@@ -675,7 +695,9 @@ def settle(
 
 
 @njit(cache=True)
-def carry_over(node: Array, new_node: Array, new_before: Array, heads: Array, bits: Array, header: Array, slot: int) -> None:
+def carry_over(
+    node: Array, new_node: Array, new_before: Array, heads: Array, bits: Array, header: Array, slot: int
+) -> None:
     """Give a slot that changed during a settlement the triggers that it has in the old arrays."""
     for side in range(2):
         if new_node[slot, 2 * side] >= 0:

@@ -22,6 +22,7 @@ NOT_SEEN: Final = 1 << 40
 """Higher than every price: the lowest price before there was one; its negative is the highest."""
 FIRST_CAPACITY: Final = 1024
 LARGEST_PRODUCT: Final = 1 << 60
+NO_SLOTS: Final[Slots] = np.empty(0, np.int32)
 MAX_TRAIL: Final = 100_000
 
 
@@ -245,7 +246,7 @@ class NativeTriggerIndex[K: Hashable]:
         if up_price > self._high:
             self._high = up_price
             stop = up_price * self._near_high // 10_000
-            if stop > self._below:
+            if stop > self._below:  # noqa: PLR1730 - max() would cost as much as all the rest of a tick
                 self._below = stop
         if down_price < self._low:
             self._fall(down_price)
@@ -255,15 +256,21 @@ class NativeTriggerIndex[K: Hashable]:
         count = self._fire(down_price, up_price)
         return tuple(self._keys[self._out[:count]].tolist())
 
-    def advance_weighed(self, *, down_price: Price, up_price: Price) -> Fired:
-        """As `advance`, for slots with facts: with the exact sats left and whether the facts confirm each fire."""
+    def advance_slots(self, *, down_price: Price, up_price: Price) -> Slots:
+        """As `advance`, for bulk work: the numbers of what fires, not the keys."""
         if up_price > self._high:
             self._rise(up_price)
         if down_price < self._low:
             self._fall(down_price)
         self._last_up, self._last_down = up_price, down_price
-        count = self._fire(down_price, up_price)
-        slots = self._out[:count].copy()
+        if down_price > self._below and up_price < self._above:
+            return NO_SLOTS
+        return self._out[: self._fire(down_price, up_price)].copy()
+
+    def advance_weighed(self, *, down_price: Price, up_price: Price) -> Fired:
+        """As `advance`, for slots with facts: with the exact sats left and whether the facts confirm each fire."""
+        slots = self.advance_slots(down_price=down_price, up_price=up_price)
+        count = len(slots)
         equity_sats, is_due = np.empty(count, np.int64), np.empty(count, np.bool_)
         kernels.weigh(self._facts, self._fixed, self._margins, slots, down_price, up_price, equity_sats, is_due)
         return Fired(slots=slots, equity_sats=equity_sats, is_due=is_due)
@@ -298,7 +305,15 @@ class NativeTriggerIndex[K: Hashable]:
     def take_margins(self, slots: Slots, margin_sats: Ints) -> None:
         """Give slots with facts new margins: liquidation and triggers move with them, to the half-dollar."""
         kernels.take_margins(
-            *self._arrays, self._trail, self._classes, self._stack, self._facts, self._fixed, self._margins, slots, margin_sats
+            *self._arrays,
+            self._trail,
+            self._classes,
+            self._stack,
+            self._facts,
+            self._fixed,
+            self._margins,
+            slots,
+            margin_sats,
         )
         self._widen()
         if self._settlement is not None:
@@ -306,11 +321,13 @@ class NativeTriggerIndex[K: Hashable]:
 
     def margins(self, slots: Slots) -> Ints:
         """Return the margins in sats that slots have."""
-        return self._margins[slots]
+        margins: Ints = self._margins[slots]
+        return margins
 
     def ends(self, slots: Slots) -> Ints:
         """Return the prices that end slots, in half-dollars."""
-        return np.abs(self._node[slots, kernels.END]).astype(np.int64)
+        ends: Ints = np.abs(self._node[slots, kernels.END]).astype(np.int64)
+        return ends
 
     def static_triggers(self, slots: Slots) -> tuple[Ints, Ints]:
         """Return the down- and up-triggers that slots have, -1 for none."""
@@ -448,14 +465,12 @@ class NativeTriggerIndex[K: Hashable]:
         """Follow a new high: nothing is touched, the nearest stop behind it only bounds what may fire."""
         self._high = up_price
         stop = up_price * self._near_high // kernels.WHOLE
-        if stop > self._below:
-            self._below = stop
+        self._below = max(self._below, stop)
 
     def _fall(self, down_price: int) -> None:
         self._low = down_price
         stop = -(-down_price * (kernels.WHOLE + self._least_trail[1]) // kernels.WHOLE)
-        if stop < self._above:
-            self._above = stop
+        self._above = min(self._above, stop)
 
     def _follow(self, slot: int, trail: Trail) -> None:
         """Let a slot follow the price from the latest tick on."""
@@ -497,6 +512,20 @@ class NativeTriggerIndex[K: Hashable]:
         self._class_of[side][basis_points] = number
         self._header[kernels.CLASSES + side] = number + 1
         return number
+
+
+def warm_up() -> None:
+    """Bring every function that a guard calls into this process, compiled if it is not on disk yet."""
+    index: NativeTriggerIndex[int] = NativeTriggerIndex()
+    index.advance(down_price=Price(120_000), up_price=Price(120_000))
+    index.put(1, at_or_below=Price(110_000), at_or_above=Price(130_000))
+    for side in PositionSide:
+        end = End(side=side, price=Price(100_000))
+        trail = Trail(side=side, basis_points=10)
+        index.put(2, at_or_below=Price(110_000), at_or_above=None, trail=trail, end=end)
+        index.advance(down_price=Price(120_002), up_price=Price(120_002))
+    index.discard(2)
+    index.advance(down_price=Price(110_000), up_price=Price(110_000))
 
 
 def _longer[T: np.generic](array: npt.NDArray[T], rows: int) -> npt.NDArray[T]:

@@ -8,7 +8,8 @@ re-key are O(1). The index only says "look": what to do is decided from exact fa
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Set
+from collections.abc import Hashable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -46,7 +47,7 @@ class _Levels[K: Hashable]:
         if not bucket:
             self._vacate(level)
 
-    def bucket(self, level: int) -> Set[K]:
+    def bucket(self, level: int) -> AbstractSet[K]:
         """Return every key at an occupied level."""
         return self._buckets[level]
 

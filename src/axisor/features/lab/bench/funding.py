@@ -90,9 +90,7 @@ def measure_settlement(is_short: bool, say: Say) -> Result:
         check(ours_up.tolist() == state["up"], "every trigger above to the half-dollar")
         return seconds
 
-    seconds = in_turn(
-        {"ours": ours, "loop and sort": loop_and_sort}, rounds=3 if is_short else ROUNDS, say=say
-    )
+    seconds = in_turn({"ours": ours, "loop and sort": loop_and_sort}, rounds=ROUNDS, say=say)
     own = seconds["ours"]
     served = np.array(ticks)
     p99 = float(np.quantile(served, 0.99))

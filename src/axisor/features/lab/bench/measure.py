@@ -95,6 +95,8 @@ class Bench:
 def in_turn(sides: Mapping[str, Callable[[], float]], *, rounds: int, say: Say) -> dict[str, float]:
     """Return the median of each side's seconds a unit, the sides taking turns in every round.
 
+    A side that works in one thread counts its seconds on a processor, one that waits for another process real ones.
+
     A first round is not counted: it compiles, and fills caches. The garbage collector rests for all.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}

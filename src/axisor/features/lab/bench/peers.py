@@ -162,12 +162,16 @@ class SortedIndex:
     def rekey(self, slot: int, down: int, up: int) -> None:
         """Give a slot new triggers, whether it waits or has fired."""
         old_down, old_up = self.down[slot], self.up[slot]
-        if old_down >= 0:
-            self._downs.remove(old_down << SLOT_BITS | slot)
-            self._ups.remove(old_up << SLOT_BITS | slot)
+        was_in = old_down >= 0
         self.down[slot], self.up[slot] = down, up
-        self._downs.add(down << SLOT_BITS | slot)
-        self._ups.add(up << SLOT_BITS | slot)
+        if not was_in or old_down != down:
+            if was_in:
+                self._downs.remove(old_down << SLOT_BITS | slot)
+            self._downs.add(down << SLOT_BITS | slot)
+        if not was_in or old_up != up:
+            if was_in:
+                self._ups.remove(old_up << SLOT_BITS | slot)
+            self._ups.add(up << SLOT_BITS | slot)
 
     def _gone(self, slot: int, fired: list[int]) -> None:
         fired.append(slot)

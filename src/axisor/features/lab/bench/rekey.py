@@ -165,7 +165,7 @@ def measure_rekeys(is_short: bool, say: Say) -> Result:
             return seconds / ticks
 
         sides: dict[str, Callable[[], float]] = {"ours": ours, "SortedList": sorted_list, "Valkey": valkey}
-        seconds = in_turn(sides, rounds=3 if is_short else ROUNDS, say=say)
+        seconds = in_turn(sides, rounds=ROUNDS, say=say)
     own = seconds["ours"]
     fires = sum(map(len, found["ours"]))
     return Result(

@@ -1,8 +1,8 @@
 """`tick-1m` and `trail-100k`: what a tick costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import replace
-from time import perf_counter
+from time import thread_time
 from typing import Any, Final
 
 import numpy as np
@@ -27,16 +27,17 @@ def measure_ticks(is_short: bool, say: Say) -> Result:
     due = first_fires(book, prices)
     per_tick = np.bincount(due[due < ticks], minlength=ticks).tolist()
 
-    def ours(book: Book, expected: list[int] | None) -> Callable[[], float]:
+    def ours(book: Book, expected: list[int] | None, *, with_keys: bool = False) -> Callable[[], float]:
         def run() -> float:
-            advance = make_index(book).advance
+            index = make_index(book)
+            advance: Callable[..., Sized] = index.advance if with_keys else index.advance_slots
             fired: list[tuple[int, int]] = []
-            began = perf_counter()
+            began = thread_time()
             for number, price in enumerate(prices):
-                keys = advance(down_price=price, up_price=price)  # type: ignore[arg-type]  # checked where it is made
-                if keys:
-                    fired.append((number, len(keys)))
-            seconds = perf_counter() - began
+                many = len(advance(down_price=price, up_price=price))
+                if many:
+                    fired.append((number, many))
+            seconds = thread_time() - began
             if expected is not None:
                 check(fired == [(at, many) for at, many in enumerate(expected) if many], "which tick fires how many")
             return seconds / ticks
@@ -47,9 +48,9 @@ def measure_ticks(is_short: bool, say: Say) -> Result:
         def run() -> float:
             advance = make(book).advance
             some = prices[:share]
-            began = perf_counter()
+            began = thread_time()
             fired = [advance(price) for price in some]
-            seconds = perf_counter() - began
+            seconds = thread_time() - began
             check(fired == per_tick[:share], f"{make.__name__} fires as often")
             return seconds / share
 
@@ -58,12 +59,13 @@ def measure_ticks(is_short: bool, say: Say) -> Result:
     seconds = in_turn(
         {
             "ours": ours(book, per_tick),
+            "ours, keys": ours(book, per_tick, with_keys=True),
             "ours, 1,000 positions": ours(small, None),
             "naive": theirs(NaiveLoop, NAIVE_TICKS),
             "scan": theirs(FoldedScan, SCAN_TICKS),
             "sorted": theirs(SortedIndex, ticks),
         },
-        rounds=3 if is_short else ROUNDS,
+        rounds=ROUNDS,
         say=say,
     )
     own = seconds["ours"]
@@ -85,6 +87,7 @@ def measure_ticks(is_short: bool, say: Say) -> Result:
         checked="the number of fires at every tick, against the first tick that reaches each position's triggers",
         details={
             "fires_per_tick": sum(per_tick) / ticks,
+            "seconds_with_keys": seconds["ours, keys"],
             "seconds_at_1000": seconds["ours, 1,000 positions"],
         },
     )
@@ -122,10 +125,10 @@ def measure_trails(is_short: bool, say: Say) -> Result:
         index.advance(down_price=START, up_price=START)  # type: ignore[arg-type]  # a Price is an int that was checked
         index.load(range(count), terms)
         advance, fired = index.advance, 0
-        began = perf_counter()
+        began = thread_time()
         for price in prices:
             fired += len(advance(down_price=price, up_price=price))  # type: ignore[arg-type]  # as above
-        seconds = perf_counter() - began
+        seconds = thread_time() - began
         check(fired == 0, "a rising price fires no stop below it")
         reached = advance(down_price=fall, up_price=fall)  # type: ignore[arg-type]  # as above
         due = np.flatnonzero(fall * WHOLE <= prices[-1] * (WHOLE - trail))
@@ -135,16 +138,16 @@ def measure_trails(is_short: bool, say: Say) -> Result:
     def numpy() -> float:
         highs = HighsInNumpy(trail)
         some = prices[:200]
-        began = perf_counter()
+        began = thread_time()
         fired = sum([highs.advance(price) for price in some])
-        seconds = perf_counter() - began
+        seconds = thread_time() - began
         check(fired == 0, "a rising price fires no stop below it")
         for price in prices[200:]:
             highs.advance(price)
         check(highs.advance(fall) == int((fall * WHOLE <= prices[-1] * (WHOLE - trail)).sum()), "stops reached")
         return seconds / len(some)
 
-    seconds = in_turn({"ours": ours, "numpy": numpy}, rounds=3 if is_short else ROUNDS, say=say)
+    seconds = in_turn({"ours": ours, "numpy": numpy}, rounds=ROUNDS, say=say)
     return Result(
         name="trail-100k",
         work=f"{count:,} trailing stops of 1,000 distances, {ticks:,} ticks, each a new high",
