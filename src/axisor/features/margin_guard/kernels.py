@@ -497,8 +497,10 @@ def place_trail(
 
 
 @njit(cache=True)
-def close_segment(header: Array, stack: Array, side: int, high: int) -> None:
+def close_segment(header: Array, classes: Array, stack: Array, side: int, high: int) -> None:
     """End the open segment, whose highest signed price is `high`: lower ones before it count no more."""
+    for number in range(header[CLASSES + side]):
+        classes[side, number, HIGH] = max(classes[side, number, HIGH], high)
     top = header[STACK + side]
     while top > 0 and stack[side, top - 1, 1] <= high:
         top -= 1

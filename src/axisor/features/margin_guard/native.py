@@ -218,7 +218,7 @@ class NativeTriggerIndex[K: Hashable]:
         end_price = 0 if end is None else end.side.sign * end.price
         kernels.place(*self._arrays, self._trail, self._classes, self._stack, slot, down, up, end_price)
         if down > self._below:
-            self._below = min(down, kernels.LAST)
+            self._below = _look_from(down)
         if 0 <= up < self._above:
             self._above = min(up, kernels.LAST)
         if trail is not None:
@@ -446,7 +446,7 @@ class NativeTriggerIndex[K: Hashable]:
             self._low,
         )
         state = self._state
-        below, above = state[0], state[1]
+        below, above = _look_from(state[kernels.BEST]), state[kernels.BEST + 1]
         if state[kernels.CLASSES]:
             below = max(below, state[kernels.BOUND])
         if state[kernels.CLASSES + 1]:
@@ -458,7 +458,7 @@ class NativeTriggerIndex[K: Hashable]:
         return count
 
     def _widen(self) -> None:
-        self._below = max(self._below, self._state[kernels.BEST])
+        self._below = max(self._below, _look_from(self._state[kernels.BEST]))
         self._above = min(self._above, self._state[kernels.BEST + 1])
 
     def _rise(self, up_price: int) -> None:
@@ -485,12 +485,12 @@ class NativeTriggerIndex[K: Hashable]:
             if self._high == kernels.NOTHING_ABOVE:
                 self._high = self._last_up
             elif self._high != self._last_up:
-                kernels.close_segment(header, self._stack, 0, self._high)
+                kernels.close_segment(header, self._classes, self._stack, 0, self._high)
                 self._high = self._last_up
         elif self._low == -1:
             self._low = self._last_down
         elif self._low != self._last_down:
-            kernels.close_segment(header, self._stack, 1, -self._low)
+            kernels.close_segment(header, self._classes, self._stack, 1, -self._low)
             self._low = self._last_down
         kernels.place_trail(self._node, header, self._trail, self._classes, self._stack, slot, side, number)
         if trail.basis_points < self._least_trail[side]:
@@ -526,6 +526,11 @@ def warm_up() -> None:
         index.advance(down_price=Price(120_002), up_price=Price(120_002))
     index.discard(2)
     index.advance(down_price=Price(110_000), up_price=Price(110_000))
+
+
+def _look_from(level: int) -> int:
+    """Return the price from which downward a tick must look; always, where triggers share the last level."""
+    return level if level < kernels.LAST else kernels.NOTHING_ABOVE
 
 
 def _longer[T: np.generic](array: npt.NDArray[T], rows: int) -> npt.NDArray[T]:

@@ -113,7 +113,7 @@ def price(level: int | None) -> Price | None:
 
 
 @pytest.mark.parametrize("make", [TriggerIndex, NativeTriggerIndex])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(sequence=st.lists(deeds, max_size=60))
 def test_the_index_answers_as_a_search_through_everything(
     make: Callable[[], Triggers[int]], sequence: list[Put | Discard | Advance]
@@ -139,3 +139,30 @@ def test_the_index_answers_as_a_search_through_everything(
     everything = index.advance(down_price=Price(0), up_price=Price(1 << 29))
     assert set(everything) == set(oracle.advance(Advance(0, 1 << 29)))
     assert len(index) == len(oracle.rows)
+
+
+@pytest.mark.parametrize("make", [TriggerIndex, NativeTriggerIndex])
+@pytest.mark.parametrize("side", PositionSide)
+def test_a_stop_keeps_its_best_price_when_another_begins_after_it(
+    make: Callable[[], Triggers[str]], side: PositionSide
+) -> None:
+    index = make()
+    trail = Trail(side=side, basis_points=100)
+    for deed in (120_000, "first", 120_000 + side.sign * 1_000, 120_000, "second"):
+        if isinstance(deed, str):
+            index.put(deed, at_or_below=None, at_or_above=None, trail=trail)
+        else:
+            assert index.advance(down_price=Price(deed), up_price=Price(deed)) == ()
+    # 1 % behind 121,000 (119,000) is 119,790 (120,190); behind 120,000 it is 118,800 (121,200).
+    assert index.advance(down_price=Price(119_790), up_price=Price(120_190)) == ("first",)
+
+
+@pytest.mark.parametrize("make", [TriggerIndex, NativeTriggerIndex])
+def test_prices_beyond_the_last_level_fire_at_their_own_price(make: Callable[[], Triggers[str]]) -> None:
+    index = make()
+    top = 1 << 21  # 1,048,576 USD in half-dollars, the number of levels
+    index.put("below", at_or_below=Price(top + 100), at_or_above=None)
+    index.put("above", at_or_below=None, at_or_above=Price(top + 300))
+    assert index.advance(down_price=Price(top + 101), up_price=Price(top + 299)) == ()
+    assert index.advance(down_price=Price(top + 100), up_price=Price(top + 299)) == ("below",)
+    assert index.advance(down_price=Price(top + 200), up_price=Price(top + 300)) == ("above",)

@@ -23,7 +23,7 @@ _FEE_NUMERATOR: Final = 2 * 10_000
 
 def measure_settlement(is_short: bool, say: Say) -> Result:
     """Measure settlements of one book, one after the other; longs pay."""
-    count = 20_000 if is_short else 1_000_000
+    count = 50_000 if is_short else 1_000_000
     say("making positions")
     book = make_book(count, seed=6)
     terms = book.terms

@@ -1,11 +1,12 @@
 """`rekey-100`: a hundred margins change between two ticks, and liquidation and triggers with them."""
 
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any, Final
 
 import numpy as np
@@ -104,7 +105,7 @@ class SortedSets:
 
 def measure_rekeys(is_short: bool, say: Say) -> Result:
     """Measure a hundred changed margins and a tick."""
-    count, ticks = (20_000, 50) if is_short else (1_000_000, 200)
+    count, ticks = (20_000, 400) if is_short else (1_000_000, 200)
     say("making positions")
     book = make_book(count, seed=1)
     prices = [int(START * (1 - FALL * (number + 1) / ticks)) for number in range(ticks)]
@@ -125,28 +126,32 @@ def measure_rekeys(is_short: bool, say: Say) -> Result:
         found[side] = [sorted(some) for some in fired]
         check(found[side] == found.setdefault("ours", found[side]), f"what fires at each tick, {side}")
 
+    # Valkey works in another process, so that only real seconds count both: ours are taken in both ways.
+    real: list[float] = []
+
     def ours() -> float:
         index = make_index(book)
         slot_of = np.array([index.slot_of(key) for key in range(count)], np.int32)
         arrays = [(slot_of[change.slots], change.margin_sats) for change in changes]
         fired = []
-        began = perf_counter()
+        began, began_real = thread_time(), perf_counter()
         for (slots, margins), price in zip(arrays, prices, strict=True):
             index.take_margins(slots, margins)
             fired.append(index.advance(down_price=price, up_price=price))  # type: ignore[arg-type]  # a checked int
-        seconds = perf_counter() - began
+        seconds = thread_time() - began
+        real.append((perf_counter() - began_real) / ticks)
         remember("ours", [list(keys) for keys in fired])
         return seconds / ticks
 
     def sorted_list() -> float:
         index = SortedIndex(book)
         fired = []
-        began = perf_counter()
+        began = thread_time()
         for rows, price in zip(by_slot, prices, strict=True):
             for slot, down, up in rows:
                 index.rekey(slot, down, up)
             fired.append(index.fire(price))
-        seconds = perf_counter() - began
+        seconds = thread_time() - began
         remember("SortedList", fired)
         return seconds / ticks
 
@@ -175,7 +180,7 @@ def measure_rekeys(is_short: bool, say: Say) -> Result:
         seconds=own,
         peers=(
             peer("SortedList", seconds["SortedList"], own, 40),
-            peer("Valkey sorted sets, pipelined", seconds["Valkey"], own, 60),
+            peer("Valkey sorted sets, pipelined", seconds["Valkey"], statistics.median(real[1:]), 60),
         ),
         limits=(Limit(name="a tick with its changes", measured=own * 1e6, at_most=50.0, unit="µs"),),
         checked="which positions fire at every tick, all three sides; the peers are given the triggers, ours computes",
