@@ -772,7 +772,7 @@ class QuotesLiquidateMachine(PaperExchangeMachine):
 
 def _walks(examples: int) -> settings:
     if IS_LONG_FORM:
-        return settings(max_examples=examples * 20, stateful_step_count=100, deadline=None)
+        return settings(max_examples=examples * 10, stateful_step_count=100, deadline=None)
     return settings(max_examples=examples, stateful_step_count=40, deadline=None)
 
 
