@@ -281,12 +281,24 @@ class AccountDesk:
         return None
 
     def _doubted(self) -> list[Attempt]:
-        """Return the attempts that count as without effect and may yet show one."""
+        """Return the attempts that count as without effect and may yet show one.
+
+        One that may be repeated is looked after until its quiet period ends, unless it was refused or repeated: later
+        on the same state may be anybody's doing.
+        """
         return [
             attempt
             for attempt in self._attempts.values()
-            if attempt.state in NO_EFFECT_STATES and not COMMAND_TABLE[attempt.command.name].is_repeatable
+            if attempt.state in NO_EFFECT_STATES and (not _is_repeatable(attempt) or self._may_be_applied(attempt))
         ]
+
+    def _may_be_applied(self, attempt: Attempt) -> bool:
+        is_repeated = any(
+            other.command.name is attempt.command.name and other.signed_at > attempt.signed_at
+            for other in self._attempts.values()
+        )
+        is_quiet = self._clock.boottime_s() <= self._quiet_ends[key_of(attempt)] + SETTLE_EVERY_S
+        return is_quiet and attempt.state is not AttemptState.REFUSED and not is_repeated
 
     async def settle(self) -> None:
         """Read the lists that tell of what is in doubt, and take what they prove.
@@ -297,15 +309,17 @@ class AccountDesk:
         self._forget(self._clock.now() - LATE_EVIDENCE)
         asked = [attempt for attempt in self._attempts.values() if attempt.is_open]
         if self._clock.boottime_s() >= self._late_due_s:
-            asked += self._doubted()
-            self._late_due_s = self._clock.boottime_s() + self._late_every_s
+            doubted = self._doubted()
+            asked += doubted
+            now_s = self._clock.boottime_s()
+            is_quiet_over = all(now_s > self._quiet_ends[key_of(attempt)] for attempt in doubted)
+            self._late_due_s = now_s + (self._late_every_s if is_quiet_over else SETTLE_EVERY_S / 4)
         if not asked:
             return
         evidence = await self._read(asked)
         now = self._clock.now()
-        proofs = prove(
-            list(self._attempts.values()), evidence, signature_window=self._window, seen_before=self._seen_before
-        )
+        considered = [attempt for attempt in self._attempts.values() if not _is_repeatable(attempt) or attempt in asked]
+        proofs = prove(considered, evidence, signature_window=self._window, seen_before=self._seen_before)
         for attempt in proofs.applied:
             self._conclude(advance(_as_unknown(attempt, now), AttemptState.CONFIRMED, at=now, reason="listed"), None)
         for attempt in proofs.late:
@@ -391,6 +405,8 @@ class AccountDesk:
         """Book the effect of an attempt that counted as without one: an incident."""
         log.error("late_effect", account=self._account_id, command=attempt.command.name.value)
         self._conclude(advance(attempt, AttemptState.LATE_CONFIRMED, at=now, reason="late_evidence"), None)
+        if _is_repeatable(attempt):
+            return  # no sat has moved that was not to move
         self._chronicle.store_incident(
             "late_effect",
             {
@@ -432,6 +448,10 @@ async def _all_pages[T](
             break
         cursor = page.next_cursor
     raise ExchangeError("the pages of a list do not come to an end")
+
+
+def _is_repeatable(attempt: Attempt) -> bool:
+    return COMMAND_TABLE[attempt.command.name].is_repeatable
 
 
 def _as_unknown(attempt: Attempt, now: datetime) -> Attempt:

@@ -101,10 +101,7 @@ def prove(
         late=tuple(
             attempt
             for attempt in attempts
-            if not attempt.is_open
-            and attempt.state not in APPLIED_STATES
-            and not COMMAND_TABLE[attempt.command.name].is_repeatable
-            and key_of(attempt) in shown
+            if not attempt.is_open and attempt.state not in APPLIED_STATES and key_of(attempt) in shown
         ),
     )
 
