@@ -235,6 +235,42 @@ async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeA
     return Spent(by_trade=by_trade, day_sats=day_sats)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movements:
+    """What of a trade's margin moved lately: when a top-up last took effect, and what is under way."""
+
+    last_top_up_at: datetime | None = None
+    is_top_up_open: bool = False
+    is_take_back_open: bool = False
+
+
+async def list_movements(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, since: datetime
+) -> dict[TradeId, Movements]:
+    """Return the movements of margin that began after `since` or are still in doubt, by trade."""
+    rows = await connection.execute(
+        text(
+            "select a.position_id, "
+            "max(coalesce(a.settled_at, a.signed_at)) filter (where i.command = 'add_margin' "
+            "and a.state in ('confirmed', 'late_confirmed')) as last_top_up_at, "
+            "bool_or(i.command = 'add_margin' and a.state in ('sent', 'unknown')) as is_top_up_open, "
+            "bool_or(i.command = 'cash_in' and a.state in ('sent', 'unknown')) as is_take_back_open "
+            "from attempt a join intent i using (exchange_account_id, intent_id) "
+            "where exchange_account_id = :account and i.command in ('add_margin', 'cash_in') "
+            "and (a.signed_at > :since or a.state in ('sent', 'unknown')) group by a.position_id"
+        ),
+        {"account": exchange_account_id, "since": since},
+    )
+    return {
+        TradeId(str(row.position_id)): Movements(
+            last_top_up_at=row.last_top_up_at,
+            is_top_up_open=row.is_top_up_open,
+            is_take_back_open=row.is_take_back_open,
+        )
+        for row in rows
+    }
+
+
 def _account(row: Any) -> ExchangeAccount:
     compares_with = row["compares_with"]
     return ExchangeAccount(
