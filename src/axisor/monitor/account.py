@@ -176,6 +176,7 @@ class AccountRuntime:
             scribe=scribe,
             clock=clock,
             tasks=tasks,
+            look_every_s=timing.far_s,
         )
         self._desk = RequestDesk(
             account_desk=self._account_desk,

@@ -122,6 +122,10 @@ class WatchedTrade:
         """Return the cash-ins of unknown or pending outcome."""
         return [attempt for attempt in self.open_attempts() if isinstance(attempt.command, CashIn)]
 
+    def open_stops(self) -> list[Attempt]:
+        """Return the moves of the stop of unknown or pending outcome."""
+        return [attempt for attempt in self.open_attempts() if isinstance(attempt.command, SetStopLoss)]
+
     def cash_in_growth(self, attempt: Attempt, present_sats: int) -> int:
         """Return how much of the counter's growth since a cash-in was signed no confirmed one explains."""
         explained = sum(

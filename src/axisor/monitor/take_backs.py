@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 
 TOKEN_DEADLINE_S: Final = 10.0
 STOP_DEADLINE_S: Final = 10.0
-LOOK_EVERY_S: Final = 10.0
 AUTOMATIC_SHARE: Final = 4
 """By itself no less than a quarter of what can come back is taken: each time is a call and a stop moved twice."""
 
@@ -52,6 +51,7 @@ class TakeBackDesk:
         scribe: Scribe,
         clock: Clock,
         tasks: TaskSet,
+        look_every_s: float,
     ) -> None:
         self._client = client
         self._book = book
@@ -61,11 +61,12 @@ class TakeBackDesk:
         self._scribe = scribe
         self._clock = clock
         self._tasks = tasks
+        self._look_every_s = look_every_s
 
     async def run(self) -> None:
         """Take back for ever what rules say to be taken back by itself."""
         while True:
-            await self._clock.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(self._look_every_s)
             for watched in list(self._book.trades.values()):
                 if self._is_due(watched):
                     self._tasks.start(self._take_back_by_rule(watched), name="take back")
@@ -103,11 +104,13 @@ class TakeBackDesk:
         """
         if watched.is_taking_back:
             return Keep(reason=KeepReason.UNDER_WAY)
-        plan = self._plan(watched, asked_sats)
-        if isinstance(plan, Keep):
-            return plan
         watched.is_taking_back = True
         try:
+            if not await self._stops_settled(watched):
+                return Keep(reason=KeepReason.STOP_NOT_MOVED)
+            plan = self._plan(watched, asked_sats)
+            if isinstance(plan, Keep):
+                return plan
             if plan.stop_before is not None and not await self._move_stop(watched, plan.stop_before, lane):
                 return Keep(reason=KeepReason.STOP_NOT_MOVED)
             return await self._cash_in(watched, cause, asked_sats=plan.cap_sats, lane=lane)
@@ -160,7 +163,7 @@ class TakeBackDesk:
             plan = self._plan(watched, asked_sats)
             if isinstance(plan, Keep):
                 return plan
-            if plan.stop_before is not None:
+            if plan.stop_before is not None or watched.open_stops():
                 return Keep(reason=KeepReason.STOP_NOT_MOVED)
             tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
             tagged = tagged_amount_sats(amount_sats=plan.amount_sats, cap_sats=plan.cap_sats, tag=tag)
@@ -182,6 +185,12 @@ class TakeBackDesk:
             command = CashIn(trade_id=watched.trade_id, amount_sats=amount_sats)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)
             return None
+
+    async def _stops_settled(self, watched: WatchedTrade) -> bool:
+        """Return whether no stop is on its way any more: one that was sent outward may not arrive behind the cash-in."""
+        async with self._dispatcher.turn:  # whatever was decided before this has been sent
+            pass
+        return await self._until(watched, lambda: not watched.open_stops())
 
     async def _until(self, watched: WatchedTrade, is_so: Callable[[], bool]) -> bool:
         """Return True once something is known of the trade, False where it is not within the deadline."""

@@ -6,6 +6,8 @@ Constants are shortened and keep their order: an effect comes within the apply b
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,11 +15,14 @@ from tests.factories.commands import COMMAND_CASES, CommandCase, ask
 from tests.factories.paper_server import Keys, PaperServer, a_paper_server
 from tests.factories.trades import a_running_trade
 from tests.factories.venue_clients import a_client
+from tests.fixtures.stack import hold_rule
 from tests.integration.monitor.conftest import MakeScene, Scene, until
 
 from axisor.adapters.lnmarkets.auth import Credentials
-from axisor.domain.units import TradeId
+from axisor.domain.units import Price, TradeId
 from axisor.features.execution.requests import CommandRequest
+from axisor.features.margin_guard.policy import desired_stop_price, full_room
+from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, GuardRule
 from axisor.infra.ids import new_id
 from axisor.ports.market_feed import Funding
 
@@ -84,7 +89,7 @@ def a_request(scene: Scene, command: str, trade_id: str, arguments: dict[str, An
         trade_id=TradeId(trade_id),
         command=command,
         arguments=arguments,
-        expires_at=scene.clock.now().replace(year=scene.clock.now().year + 1),
+        expires_at=scene.clock.now() + timedelta(minutes=1),
     )
 
 
@@ -138,28 +143,60 @@ async def test_a_take_back_is_made_once_behind_a_stop_that_stays(server: PaperSe
     assert (await server.control("GET", "/books"))["discrepancies"] == []
 
 
+async def a_rescued_trade(server: PaperServer, scene: Scene, keys: Keys, *, rule: GuardRule | None = None) -> str:
+    """Return the id of a guarded 25x long to which 200,000 sats were added, its safety stop behind it."""
+    raw = await server.open_long(keys, quantity=6_200, leverage=25)
+    await ask(server, keys, "POST", "/futures/isolated/trade/add-margin", {"id": raw["id"], "amount": 200_000})
+    await scene.guard(a_running_trade(trade_id=TradeId(raw["id"])), rule=rule)
+    await scene.start()
+    scene.market.take_funding(
+        Funding(
+            rate=None,
+            settles_at=scene.clock.now() + timedelta(hours=4),
+            received_boottime_s=scene.clock.boottime_s(),
+        )
+    )
+    return str(raw["id"])
+
+
+async def test_a_rule_takes_back_by_itself_and_the_limit_is_refilled(
+    server: PaperServer, make_scene: MakeScene
+) -> None:
+    async with an_account_scene(server, make_scene) as (scene, keys):
+        rule = replace(hold_rule(leverage=25, margin_sats=400_000), takes_back=True)
+        trade_id = await a_rescued_trade(server, scene, keys, rule=rule)
+
+        await scene.until_attempts("cash_in", ["confirmed"])
+
+        assert await scene.reserved() == {"spent": await cashed_in(server, keys)}
+        assert scene.runtime.status()["reasons"] == []
+        await until(lambda: _has_stop_at_rest(server, keys), what=f"the stop of {trade_id} comes to rest", deadline_s=4)
+
+
+async def _has_stop_at_rest(server: PaperServer, keys: Keys) -> bool:
+    [present] = await ask(server, keys, "GET", "/futures/isolated/trades/running")
+    wanted = desired_stop_price(
+        a_running_trade(liquidation_price=Price(int(present["liquidation"] * 2))),
+        stop_share=DEFAULT_STOP_SHARE,
+        full=full_room(a_running_trade()),
+    )
+    return abs(int(present["stoploss"] * 2) - wanted) <= 1
+
+
 async def take_back_under_a_fault(
     server: PaperServer, make_scene: MakeScene, fault: dict[str, Any], expect: str
 ) -> None:
     async with an_account_scene(server, make_scene) as (scene, keys):
-        raw = await server.open_long(keys, quantity=6_200, leverage=25)
-        await ask(server, keys, "POST", "/futures/isolated/trade/add-margin", {"id": raw["id"], "amount": 200_000})
-        trade = scene.exchange.open(scene_trade(raw))
-        await scene.guard(trade)
-        await scene.start()
-        settles_at = scene.clock.now().replace(year=scene.clock.now().year + 1)
-        scene.market.take_funding(
-            Funding(rate=None, settles_at=settles_at, received_boottime_s=scene.clock.boottime_s())
-        )
+        trade_id = await a_rescued_trade(server, scene, keys)
         await scene.until_attempts("set_stop_loss", ["confirmed"])
         await server.control("POST", "/faults", {**fault, "path": "cash-in$", "account": keys.account_id})
 
-        await carried_out(scene, a_request(scene, "cash_in", raw["id"], {"amount_sats": 150_000}), expect=expect)
+        await carried_out(scene, a_request(scene, "cash_in", trade_id, {"amount_sats": 150_000}), expect=expect)
         taken = await cashed_in(server, keys)
         if expect == "not_applied":
             assert taken == 0
             await carried_out(
-                scene, a_request(scene, "cash_in", raw["id"], {"amount_sats": 150_000}), expect="confirmed"
+                scene, a_request(scene, "cash_in", trade_id, {"amount_sats": 150_000}), expect="confirmed"
             )
             taken = await cashed_in(server, keys)
 
@@ -171,8 +208,3 @@ async def take_back_under_a_fault(
 async def cashed_in(server: PaperServer, keys: Keys) -> int:
     [present] = await ask(server, keys, "GET", "/futures/isolated/trades/running")
     return int(present["sumCashInPl"] + present["sumCashInMargin"])
-
-
-def scene_trade(raw: dict[str, Any]) -> Any:
-    """Return what names the trade to whoever stores its rule."""
-    return a_running_trade(trade_id=TradeId(raw["id"]))
