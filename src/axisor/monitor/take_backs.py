@@ -187,7 +187,7 @@ class TakeBackDesk:
             return None
 
     async def _stops_settled(self, watched: WatchedTrade) -> bool:
-        """Return whether no stop is on its way any more: one that was sent outward may not arrive behind the cash-in."""
+        """Return whether no stop is on its way any more: one sent outward may not arrive behind the cash-in."""
         async with self._dispatcher.turn:  # whatever was decided before this has been sent
             pass
         return await self._until(watched, lambda: not watched.open_stops())
