@@ -135,6 +135,34 @@ async def test_a_command_of_the_account_has_its_effect_once_or_is_told_to_have_n
     assert (await server.control("GET", "/books"))["discrepancies"] == []
 
 
+@pytest.mark.parametrize("name", ["cross deposit", "swap of dollars", "new order"])
+async def test_what_a_dead_process_left_in_doubt_is_settled_by_the_next(
+    server: PaperServer, make_scene: MakeScene, name: str
+) -> None:
+    case = COMMAND_CASES[name]
+    async with an_account_scene(server, make_scene) as (scene, keys):
+        arguments = await case.arrange(server, keys)
+        await scene.start()
+        fault = {"kind": "lose_answer_after_apply", "hang_s": 3, "path": case.path, "account": keys.account_id}
+        await server.control("POST", "/faults", fault)
+        request = a_request(scene, case.command, scene.account_id, arguments)
+        await scene.store_request(request)
+        scene.runtime.take_request(request)
+        await until(lambda: _has_effect(case, server, keys, arguments), what="the exchange has applied it")
+
+        await scene.restart()
+        scene.runtime.take_request(request)
+
+        await until(
+            lambda: _is(scene, request, "confirmed"), what="it is settled", last=lambda: status_of(scene, request)
+        )
+        assert await case.effects(server, keys, arguments) == 1
+
+
+async def _has_effect(case: CommandCase, server: PaperServer, keys: Keys, arguments: dict[str, Any]) -> bool:
+    return await case.effects(server, keys, arguments) == 1
+
+
 async def test_a_take_back_is_made_once_behind_a_stop_that_stays(server: PaperServer, make_scene: MakeScene) -> None:
     async def run(fault: str) -> None:
         await take_back_under_a_fault(server, make_scene, *FAULTS[fault])
@@ -169,7 +197,8 @@ async def test_a_rule_takes_back_by_itself_and_the_limit_is_refilled(
         await scene.until_attempts("cash_in", ["confirmed"])
 
         assert await scene.reserved() == {"spent": await cashed_in(server, keys)}
-        assert scene.runtime.status()["reasons"] == []
+        (told,) = await scene.until_told("taken_back")
+        assert told["amount_sats"] == await cashed_in(server, keys)
         await until(lambda: _has_stop_at_rest(server, keys), what=f"the stop of {trade_id} comes to rest", deadline_s=4)
 
 
