@@ -154,9 +154,10 @@ async def test_a_viewer_may_look_and_not_touch(api: ApiHarness) -> None:
         await page.put(f"{of_trade}/rule", RULE),
         await page.post(f"{of_trade}/close", headers=key()),
         await page.post(f"{of_trade}/add-margin", {"amount_sats": 1000}, headers=key()),
+        await page.post(f"{of_trade}/take-back", {}, headers=key()),
         await page.post("/api/v1/guard/stop-spending"),
     ]
-    assert [answer.status_code for answer in answers] == [403] * 4
+    assert [answer.status_code for answer in answers] == [403] * 5
 
 
 async def test_the_same_key_makes_one_request_however_often_it_is_sent(api: ApiHarness) -> None:
@@ -273,6 +274,7 @@ async def test_a_saved_rule_is_the_next_version_and_everybody_hears_of_it(api: A
         "reserve_sats": 360_000,
         "stop_share": 0.12,
         "cut_share": None,
+        "takes_back": False,
     }
     (activity,) = (await page.get("/api/v1/activity")).json()["items"]
     assert (activity["kind"], activity["trade_id"]) == ("rule_changed", trade.trade_id)
@@ -452,3 +454,71 @@ async def test_candles_are_served_in_the_order_of_time(api: ApiHarness) -> None:
     assert earlier["next_before"] is None
     wrong = await page.get("/api/v1/candles", params={"interval": "2m"})
     assert wrong.status_code == 422
+
+
+def away_from_funding(api: ApiHarness) -> None:
+    """Move the clock so that no settlement is near."""
+    now = api.clock.now()
+    into = timedelta(hours=now.hour % 8, minutes=now.minute)
+    if into < timedelta(minutes=15) or into > timedelta(hours=7, minutes=30):
+        api.clock.ahead += timedelta(hours=1)
+
+
+async def test_added_sats_are_offered_back_with_what_that_would_do(api: ApiHarness) -> None:
+    away_from_funding(api)
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    rescued = a_long(margin_sats=600_000, entry_margin_sats=400_000)
+    rescued = replace(rescued, stop_loss_price=Price(118_000))
+    trade = await api.a_trade(account, rescued, preset=Preset.HOLD, own_stop_price=Price(118_000))
+    await api.a_heartbeat(account)
+    await api.the_price_is(64_000)
+
+    offer = (await trades_of(page, account))[0]["take_back"]
+    assert (offer["amount_sats"], offer["returnable_sats"], offer["held_by"]) == (200_000, 200_000, None)
+    assert offer["realizes_profit"]
+    assert offer["from_profit_sats"] + offer["from_margin_sats"] == 200_000
+    assert offer["room_share"] >= 1
+    assert 59_000 < offer["liquidation_price"] < offer["safety_stop_price"] < 62_000
+
+    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/take-back"
+    some = (await page.get(path, params={"amount_sats": 50_000})).json()
+    assert (some["amount_sats"], some["from_margin_sats"]) == (50_000, 0)
+
+    await api.the_price_is(60_000)
+    held = (await page.get(path)).json()
+    assert (held["amount_sats"], held["held_by"], held["liquidation_price"]) == (0, "room", None)
+
+
+async def test_where_nothing_was_added_nothing_is_offered(api: ApiHarness) -> None:
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    trade = await api.a_trade(account, preset=Preset.HOLD)
+    await api.the_price_is(64_000)
+    assert (await trades_of(page, account))[0]["take_back"] is None
+    answer = await page.get(f"/api/v1/accounts/{account}/trades/{trade.trade_id}/take-back")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_take_back")
+
+
+async def test_taking_back_is_a_request_like_any_other(api: ApiHarness) -> None:
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    trade = await api.a_trade(account, preset=Preset.HOLD)
+    path, header = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/take-back", key()
+    first = await page.post(path, {"amount_sats": 50_000}, headers=header)
+    again = await page.post(path, {"amount_sats": 50_000}, headers=header)
+    other = await page.post(path, {}, headers=header)
+    assert (first.status_code, first.json()["command"], first.json()["status"]) == (200, "cash_in", "requested")
+    assert again.json()["request_id"] == first.json()["request_id"]
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+
+
+async def test_a_rule_may_say_that_sats_are_taken_back_by_themselves(api: ApiHarness) -> None:
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    trade = await api.a_trade(account, preset=Preset.HOLD)
+    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule"
+    assert (await page.get(path)).json()["takes_back"] is False
+    assert (await page.put(path, RULE | {"takes_back": True})).json()["takes_back"] is True
+    kept = await page.put(path, RULE | {"version": 2})
+    assert kept.json()["takes_back"] is True, "an edit that does not name it leaves it"

@@ -7,10 +7,11 @@ from typing import Any
 
 from tests.factories.trades import TRADE_ID, a_running_trade
 
-from axisor.domain.commands import COMMAND_TABLE, AddMargin, Command
+from axisor.domain.commands import AddMargin, Command
 from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, IntentId, Price, RuleId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause, CauseKind
+from axisor.features.execution.command_table import class_of
 from axisor.features.margin_guard.policy import Facts, PendingTopUp, Spending, full_room
 from axisor.features.margin_guard.rule import GuardRule, Limits, Notify, Preset, Rung, TopUp
 
@@ -91,7 +92,7 @@ def an_attempt(command: Command | None = None, **changes: Any) -> Attempt:
         cause=Cause(kind=CauseKind.RULE, cause_id="rule", key="top_up:1"),
         decision_id=None,
         command=sent,
-        command_class=COMMAND_TABLE[sent.name].command_class,
+        command_class=class_of(sent),
         state=AttemptState.SENT,
         amount_sats=amount_sats,
         tag=None if amount_sats is None else amount_sats % 1000,

@@ -66,3 +66,53 @@ def a_wire_account(**changes: Any) -> dict[str, Any]:
         "feeTier": 0,
         "linkingPublicKey": None,
     } | changes
+
+
+def a_wire_cross_order(**changes: Any) -> dict[str, Any]:
+    """Return a filled market order of 1,000 USD."""
+    return {
+        "id": "be4f36fe-55ea-4f77-838d-000000000001",
+        "type": "market",
+        "side": "buy",
+        "quantity": 1000,
+        "price": 100000,
+        "tradingFee": 1000,
+        "createdAt": "2026-08-20T12:00:00.123Z",
+        "filledAt": "2026-08-20T12:00:00.123Z",
+        "canceledAt": None,
+        "open": False,
+        "filled": True,
+        "canceled": False,
+        "clientId": None,
+    } | changes
+
+
+def a_wire_cross_position(**changes: Any) -> dict[str, Any]:
+    """Return a long of 1,000 USD at 10x."""
+    return {
+        "id": "c0ffee00-0000-4000-8000-000000000001",
+        "quantity": 1000,
+        "leverage": 10,
+        "margin": 499000,
+        "entryPrice": 100000,
+        "liquidation": 66778,
+        "runningMargin": 100000,
+        "initialMargin": 100000,
+        "maintenanceMargin": 1500,
+        "tradingFees": 1000,
+        "fundingFees": 0,
+        "totalPl": 0,
+        "deltaPl": 0,
+        "updatedAt": "2026-08-20T12:00:00.123Z",
+    } | changes
+
+
+def a_wire_swap(**changes: Any) -> dict[str, Any]:
+    """Return a swap as the command is answered: without its time."""
+    return {
+        "id": "5a3a9000-0000-4000-8000-000000000001",
+        "inAsset": "BTC",
+        "inAmount": 1000000,
+        "outAsset": "USD",
+        "outAmount": 199.95,
+    } | changes

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.api.watch import WatchBoard
 from axisor.domain.errors import NotFound
-from axisor.domain.trades import Trade, TradeStatus
+from axisor.domain.trades import PositionSide, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import StoredPosition, list_positions
@@ -18,12 +18,13 @@ from axisor.features.margin_guard.plan import opening_cost_sats, plan
 from axisor.features.margin_guard.policy import Spending, fitted_to, full_room
 from axisor.features.margin_guard.repository import list_rules
 from axisor.features.margin_guard.rule import GuardRule
-from axisor.features.margin_guard.views import GuardFacts, guard_view
+from axisor.features.margin_guard.take_back import AFTER_A_RESCUE, TakeBackFacts, returnable_sats, take_back
+from axisor.features.margin_guard.views import GuardFacts, guard_view, take_back_view
 from axisor.features.trading import repository
-from axisor.features.trading.repository import ExchangeAccount, Spent
+from axisor.features.trading.repository import ExchangeAccount, Movements, Spent
 from axisor.features.trading.schemas import AccountView, LimitsView
 from axisor.features.trading.service import fee_rate_of
-from axisor.features.trading.views import Quote, TradeView, added_sats, find_twin, trade_view
+from axisor.features.trading.views import Quote, TakeBackView, TradeView, added_sats, find_twin, trade_view
 from axisor.infra.db.session import Database
 from axisor.ports.credentials import Network
 
@@ -39,6 +40,7 @@ class PreparedTrade:
     full_room: Fraction
     opening_cost_sats: int
     guard: GuardFacts
+    movements: Movements
     twin: StoredPosition | None
 
 
@@ -91,6 +93,7 @@ class _Rows:
     spent: Spent
     stops: frozenset[str]
     open_states: dict[TradeId, frozenset[AttemptState]]
+    movements: dict[TradeId, Movements]
 
 
 async def read_portfolio(database: Database, user_id: UserId, *, now: datetime) -> Portfolio:
@@ -122,6 +125,7 @@ async def _read_rows(connection: AsyncConnection, account: ExchangeAccount, *, n
         spent=await repository.read_spent(connection, account_id, now=now),
         stops=await repository.list_spending_stops(connection, account_id),
         open_states=states,
+        movements=await repository.list_movements(connection, account_id, since=now - 2 * AFTER_A_RESCUE),
     )
 
 
@@ -179,6 +183,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
                     spending=spending,
                     open_states=row.open_states.get(trade.trade_id, frozenset()),
                 ),
+                movements=row.movements.get(trade.trade_id, Movements()),
                 twin=find_twin(position, twins),
             )
         )
@@ -240,4 +245,32 @@ def view_of(
         guard=guard,
         twin=prepared.twin,
         now=now,
+        take_back=None if guard is None else take_back_offer(prepared, quote=quote, now=now),
     )
+
+
+def take_back_offer(
+    prepared: PreparedTrade, *, quote: Quote | None, now: datetime, asked_sats: int | None = None
+) -> TakeBackView | None:
+    """Return what of the added sats could come back at a quote; None where nothing was added, or no price is known."""
+    position, rule, movements = prepared.position, prepared.guard.rule, prepared.movements
+    trade = position.trade
+    is_counted = position.funding_paid_sats is not None and trade.entry_margin_sats is not None
+    added = added_sats(position) if is_counted else None
+    returnable = 0 if added is None else returnable_sats(trade, added_sats=added)
+    if trade.status is not TradeStatus.RUNNING or quote is None or not returnable:
+        return None
+    worst = min if trade.side is PositionSide.LONG else max
+    facts = TakeBackFacts(
+        trade=trade,
+        trigger_price=worst(quote.last_price, quote.closing_price(trade.side)),
+        full_room=prepared.full_room,
+        stop_share=None if rule is None else rule.stop_share,
+        own_stop_price=position.own_stop_price,
+        added_sats=added,
+        last_rescue_at=movements.last_top_up_at,
+        funding_at=None,
+        is_top_up_open=movements.is_top_up_open,
+        is_take_back_open=movements.is_take_back_open,
+    )
+    return take_back_view(take_back(facts, now=now, asked_sats=asked_sats), returnable_sats=returnable)

@@ -121,6 +121,20 @@ _PRESETS: Final = {
 _COMMANDS: Final = {
     "close_trade": ("close", "fechar"),
     "add_margin": ("add margin", "adicionar margem"),
+    "cash_in": ("take sats back", "retirar sats de volta"),
+    "cancel_order": ("cancel an order", "cancelar uma ordem"),
+    "set_stop_loss": ("move the stop", "mover o stop"),
+    "set_take_profit": ("set the take-profit", "definir o take-profit"),
+    "open_trade": ("open a trade", "abrir uma operação"),
+    "cross_deposit": ("add to the cross margin", "adicionar à margem cruzada"),
+    "cross_withdraw": ("take out of the cross margin", "retirar da margem cruzada"),
+    "cross_order": ("deal in the cross position", "negociar na posição cruzada"),
+    "reduce_cross": ("reduce the cross position", "reduzir a posição cruzada"),
+    "close_cross": ("close the cross position", "fechar a posição cruzada"),
+    "cancel_cross_order": ("cancel a cross order", "cancelar uma ordem cruzada"),
+    "set_cross_leverage": ("set the cross leverage", "definir a alavancagem cruzada"),
+    "swap": ("swap", "trocar"),
+    "withdraw_lightning": ("withdraw over Lightning", "sacar pela Lightning"),
 }
 _STATUSES: Final = {
     "confirmed": ("done", "feito"),
@@ -195,6 +209,7 @@ _EN: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.WATCH_LOST: lambda _: "NOBODY IS WATCHING: only the safety stops remain",
     ActivityKind.WATCH_BACK: lambda d: f"watching again after {d.number('gap_s')} s",
     ActivityKind.FOREIGN_TOP_UP: lambda d: f"{d.sats('amount_sats')} were added, not by Axisor",
+    ActivityKind.TAKEN_BACK: lambda d: f"{d.sats('amount_sats')} taken back, the limit is refilled by as much",
     ActivityKind.RULE_CHANGED: lambda d: f"rule changed: {d.word('preset', _PRESETS)}",
     ActivityKind.FUNDING_PAID: lambda d: f"funding {d.signed_sats('fee_sats')}",
     ActivityKind.REQUEST_SETTLED: lambda d: f"request to {d.word('command', _COMMANDS)}: {d.word('status', _STATUSES)}",
@@ -243,6 +258,7 @@ _PT: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.WATCH_LOST: lambda _: "NINGUÉM ESTÁ VIGIANDO: restam só os stops de segurança",
     ActivityKind.WATCH_BACK: lambda d: f"vigiando de novo após {d.number('gap_s')} s",
     ActivityKind.FOREIGN_TOP_UP: lambda d: f"{d.sats('amount_sats')} foram adicionados, não pelo Axisor",
+    ActivityKind.TAKEN_BACK: lambda d: f"{d.sats('amount_sats')} retirados de volta, o limite foi recomposto",
     ActivityKind.RULE_CHANGED: lambda d: f"regra alterada: {d.word('preset', _PRESETS)}",
     ActivityKind.FUNDING_PAID: lambda d: f"funding {d.signed_sats('fee_sats')}",
     ActivityKind.REQUEST_SETTLED: lambda d: (

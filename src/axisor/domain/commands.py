@@ -1,14 +1,16 @@
-"""Every command that Axisor can send to the exchange, and the class that decides what may block it.
+"""Every command that Axisor can send to the exchange.
 
-A command without a row in `COMMAND_TABLE` cannot be sent.
+What class each one is of, whether it may be repeated and which reading settles it stands in the table of
+`axisor.features.execution.command_table`.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import Price, TradeId
+from axisor.domain.wallet import Asset
 
 
 class CommandClass(StrEnum):
@@ -16,7 +18,7 @@ class CommandClass(StrEnum):
 
     END        close, or set or move a stop: nothing blocks it.
     MONEY_IN   adds collateral: stopped only by budget, reserve, the owner's off switch and the fence.
-    RISK       opens or enlarges exposure: everything may block it.
+    RISK       opens or enlarges exposure, or takes collateral away: everything may block it.
     """
 
     END = "end"
@@ -32,36 +34,15 @@ class CommandName(StrEnum):
     SET_STOP_LOSS = "set_stop_loss"
     SET_TAKE_PROFIT = "set_take_profit"
     OPEN_TRADE = "open_trade"
-
-
-class SettledBy(StrEnum):
-    """Which reading tells whether a command of unknown outcome took effect."""
-
-    ADDED_COUNTER = "added_counter"  # added_sats grown by exactly the tagged amount
-    CASH_IN_COUNTER = "cash_in_counter"  # sumCashInPl + sumCashInMargin
-    TRADE_STATUS = "trade_status"  # the trade is closed or canceled
-    STOP_VALUE = "stop_value"  # the stop has the value that was asked for
-    TAKE_PROFIT_VALUE = "take_profit_value"
-    CLIENT_ID = "client_id"  # the client id stands in one of the lists
-
-
-@dataclass(frozen=True, slots=True)
-class CommandRow:
-    command_class: CommandClass
-    is_repeatable: bool
-    """True where sending the same command twice has the effect of sending it once."""
-    settled_by: SettledBy
-
-
-COMMAND_TABLE: Final[dict[CommandName, CommandRow]] = {
-    CommandName.ADD_MARGIN: CommandRow(CommandClass.MONEY_IN, False, SettledBy.ADDED_COUNTER),
-    CommandName.CASH_IN: CommandRow(CommandClass.RISK, False, SettledBy.CASH_IN_COUNTER),
-    CommandName.CLOSE_TRADE: CommandRow(CommandClass.END, True, SettledBy.TRADE_STATUS),
-    CommandName.CANCEL_ORDER: CommandRow(CommandClass.END, True, SettledBy.TRADE_STATUS),
-    CommandName.SET_STOP_LOSS: CommandRow(CommandClass.END, True, SettledBy.STOP_VALUE),
-    CommandName.SET_TAKE_PROFIT: CommandRow(CommandClass.END, True, SettledBy.TAKE_PROFIT_VALUE),
-    CommandName.OPEN_TRADE: CommandRow(CommandClass.RISK, False, SettledBy.CLIENT_ID),
-}
+    CROSS_DEPOSIT = "cross_deposit"
+    CROSS_WITHDRAW = "cross_withdraw"
+    CROSS_ORDER = "cross_order"
+    REDUCE_CROSS = "reduce_cross"
+    CLOSE_CROSS = "close_cross"
+    CANCEL_CROSS_ORDER = "cancel_cross_order"
+    SET_CROSS_LEVERAGE = "set_cross_leverage"
+    SWAP = "swap"
+    WITHDRAW_LIGHTNING = "withdraw_lightning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,4 +103,101 @@ class OpenTrade:
     client_id: str
 
 
-type Command = AddMargin | CashIn | CloseTrade | CancelOrder | SetStopLoss | SetTakeProfit | OpenTrade
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossDeposit:
+    """Move `amount_sats` from the free balance into the cross margin."""
+
+    name: ClassVar[CommandName] = CommandName.CROSS_DEPOSIT
+    amount_sats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossWithdraw:
+    """Move `amount_sats` from the cross margin to the free balance."""
+
+    name: ClassVar[CommandName] = CommandName.CROSS_WITHDRAW
+    amount_sats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossOrder:
+    """Buy (LONG) or sell (SHORT) in the cross position; a market order where `limit_price` is None."""
+
+    name: ClassVar[CommandName] = CommandName.CROSS_ORDER
+    side: PositionSide
+    quantity_usd: int
+    limit_price: Price | None
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReduceCross:
+    """Deal against the cross position at the market, for less than it holds.
+
+    To the exchange it is an order like any other, not reduce-only: whoever drafts it has read the position.
+    """
+
+    name: ClassVar[CommandName] = CommandName.REDUCE_CROSS
+    side: PositionSide
+    """The side of the deal: the opposite of the position's."""
+    quantity_usd: int
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCross:
+    """Close the whole cross position at the market; without a position the exchange refuses."""
+
+    name: ClassVar[CommandName] = CommandName.CLOSE_CROSS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelCrossOrder:
+    name: ClassVar[CommandName] = CommandName.CANCEL_CROSS_ORDER
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCrossLeverage:
+    name: ClassVar[CommandName] = CommandName.SET_CROSS_LEVERAGE
+    leverage: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """Change sats into synthetic USD or back; `in_amount` is in sats, or in cents of synthetic USD."""
+
+    name: ClassVar[CommandName] = CommandName.SWAP
+    in_asset: Asset
+    out_asset: Asset
+    in_amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawLightning:
+    """Pay a BOLT 11 invoice from the free balance; `payment_hash` and `amount_sats` are what the invoice says."""
+
+    name: ClassVar[CommandName] = CommandName.WITHDRAW_LIGHTNING
+    invoice: str
+    payment_hash: str
+    amount_sats: int
+
+
+type TradeCommand = AddMargin | CashIn | CloseTrade | CancelOrder | SetStopLoss | SetTakeProfit
+"""What is done to one isolated trade that is there already."""
+
+type AccountCommand = (
+    OpenTrade
+    | CrossDeposit
+    | CrossWithdraw
+    | CrossOrder
+    | ReduceCross
+    | CloseCross
+    | CancelCrossOrder
+    | SetCrossLeverage
+    | Swap
+    | WithdrawLightning
+)
+"""What concerns the account, or its cross position."""
+
+type Command = TradeCommand | AccountCommand

@@ -1,4 +1,6 @@
-"""The counter that tells whether an added amount arrived: only adding margin moves it, and it never falls.
+"""The counters that tell whether an amount arrived: only adding margin moves the one, only cashing in the other.
+
+Neither ever falls.
 
 In the examples `a_running_trade` is a trade as the exchange would state it, `a_funding_fee` one settlement of it.
 """
@@ -26,6 +28,15 @@ def added_sats(trade: Trade, *, funding_paid_from_margin_sats: int) -> int:
             f"the exchange does not state the entry margin of trade {trade.trade_id}", trade_id=trade.trade_id
         )
     return trade.margin_sats - trade.entry_margin_sats + trade.sum_cash_in_margin_sats + funding_paid_from_margin_sats
+
+
+def cashed_in_sats(trade: Trade) -> int:
+    """Return the sats that were ever taken out of a trade, realized profit and margin together.
+
+    >>> cashed_in_sats(a_running_trade(sum_cash_in_pnl_sats=40_000, sum_cash_in_margin_sats=8_000))
+    48000
+    """
+    return trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats
 
 
 def explain_funding(trade: Trade, fees: Sequence[FundingFee]) -> int | None:

@@ -34,6 +34,7 @@ from axisor.features.notifications.events import Activity, ActivityKind, Severit
 from axisor.infra.db.session import Database
 from axisor.infra.lease import FileLease
 from axisor.infra.tasks import TaskSet
+from axisor.monitor.account_desk import AccountDesk, is_for_account
 from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
@@ -45,6 +46,7 @@ from axisor.monitor.reader import AccountReader, WatchTiming
 from axisor.monitor.requests import RequestDesk
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.settler import Settler
+from axisor.monitor.take_backs import TakeBackDesk
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient
@@ -152,7 +154,33 @@ class AccountRuntime:
             clock=clock,
             tasks=tasks,
         )
+        self._account_desk = AccountDesk(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            executor=executor,
+            book=book,
+            wallet=wallet,
+            reader=reader,
+            chronicle=chronicle,
+            clock=clock,
+            tasks=tasks,
+            turn=dispatcher.turn,
+            late_every_s=timing.far_s,
+        )
+        self._take_backs = TakeBackDesk(
+            client=client,
+            book=book,
+            wallet=wallet,
+            decider=decider,
+            dispatcher=dispatcher,
+            scribe=scribe,
+            clock=clock,
+            tasks=tasks,
+            look_every_s=timing.far_s,
+        )
         self._desk = RequestDesk(
+            account_desk=self._account_desk,
+            take_backs=self._take_backs,
             client=client,
             tasks=tasks,
             reader=reader,
@@ -187,7 +215,9 @@ class AccountRuntime:
             if (watched := self._book.trades.get(intent.trade_id)) is not None:
                 watched.intents[intent.cause] = (intent.intent_id, intent.attempts)
         for attempt in attempts:
-            if (watched := self._book.trades.get(attempt.trade_id)) is not None:
+            if is_for_account(attempt.command):
+                self._account_desk.take_up(self._settler.inherited(attempt))
+            elif (watched := self._book.trades.get(attempt.trade_id)) is not None:
                 self._settler.take_up(watched, self._settler.inherited(attempt))
             elif attempt.is_open:
                 # Its trade was never stored. The reading that finds the trade takes it up.
@@ -258,7 +288,9 @@ class AccountRuntime:
             tasks.create_task(self._reader.run(), name="read")
             tasks.create_task(self._dispatcher.run(), name="dispatch")
             tasks.create_task(self._decider.run_timers(), name="timers")
+            tasks.create_task(self._account_desk.run(), name="settle account")
             if self._book.is_guarded:
+                tasks.create_task(self._take_backs.run(), name="take back")
                 tasks.create_task(self._keep_warm(), name="keep_warm")
 
     async def _listen(self) -> None:

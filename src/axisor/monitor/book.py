@@ -1,12 +1,13 @@
 """What the monitor knows of one trade: facts with their age, its rule, its attempts, its counter."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Final
 
-from axisor.domain.commands import AddMargin, CloseTrade, CommandName, SetStopLoss
+from axisor.domain.commands import AddMargin, CashIn, CloseTrade, CommandName, SetStopLoss
 from axisor.domain.counter import added_sats
 from axisor.domain.trades import CloseReason, Trade
 from axisor.domain.units import IntentId, Price, TradeId
@@ -61,6 +62,10 @@ class WatchedTrade:
     quiet_ends: dict[tuple[IntentId, int], float] = field(default_factory=dict)
     """When the quiet period of each attempt ends, on the clock that nobody sets."""
     told_stop_price: Price | None = None
+    is_taking_back: bool = False
+    """Our stop has moved inside for a cash-in that is about to leave: nothing moves it back meanwhile."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever an outcome or a reading of the trade was taken."""
     stored: Trade | None = None
     stored_boottime_s: float = float("-inf")
 
@@ -113,6 +118,42 @@ class WatchedTrade:
         ]
         return sorted(found, key=lambda attempt: attempt.signed_at)
 
+    def open_cash_ins(self) -> list[Attempt]:
+        """Return the cash-ins of unknown or pending outcome."""
+        return [attempt for attempt in self.open_attempts() if isinstance(attempt.command, CashIn)]
+
+    def open_stops(self) -> list[Attempt]:
+        """Return the moves of the stop of unknown or pending outcome."""
+        return [attempt for attempt in self.open_attempts() if isinstance(attempt.command, SetStopLoss)]
+
+    def cash_in_growth(self, attempt: Attempt, present_sats: int) -> int:
+        """Return how much of the counter's growth since a cash-in was signed no confirmed one explains."""
+        explained = sum(
+            other.amount_sats or 0
+            for other in self.attempts.values()
+            if isinstance(other.command, CashIn) and _took_effect_since(other, attempt.signed_at)
+        )
+        return present_sats - (attempt.counter_before_sats or 0) - explained
+
+    def settled_cash_ins(self) -> list[Attempt]:
+        """Return the cash-ins that count as without effect and may yet show one."""
+        return [
+            attempt
+            for attempt in self.attempts.values()
+            if attempt.state in NO_EFFECT_STATES and isinstance(attempt.command, CashIn)
+        ]
+
+    def last_top_up_at(self) -> datetime | None:
+        """Return when a top-up last took effect, as far as that is remembered."""
+        return max(
+            (
+                attempt.settled_at or attempt.signed_at
+                for attempt in self.attempts.values()
+                if attempt.state in APPLIED_STATES and isinstance(attempt.command, AddMargin)
+            ),
+            default=None,
+        )
+
     def open_attempts(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts.values() if attempt.is_open]
 
@@ -128,10 +169,17 @@ class WatchedTrade:
         )
 
     def is_stop_pending(self, now: datetime) -> bool:
-        """Return whether a stop is on its way; a repeatable command is waited for only briefly."""
-        return any(
-            isinstance(attempt.command, SetStopLoss) and (now - attempt.signed_at).total_seconds() < STOP_PENDING_S
-            for attempt in self.open_attempts()
+        """Return whether a stop is on its way; a repeatable command is waited for only briefly.
+
+        While a take-back is under way the stop stays inside: the exchange drops one that lies beyond liquidation.
+        """
+        return (
+            self.is_taking_back
+            or bool(self.open_cash_ins())
+            or any(
+                isinstance(attempt.command, SetStopLoss) and (now - attempt.signed_at).total_seconds() < STOP_PENDING_S
+                for attempt in self.open_attempts()
+            )
         )
 
     def is_close_pending(self, now: datetime) -> bool:
@@ -235,6 +283,8 @@ class AccountBook:
         self.trades: dict[TradeId, WatchedTrade] = {}
         self.orphans: dict[TradeId, list[Attempt]] = {}
         """Attempts of an earlier process on trades that the database does not know yet."""
+        self.account_attempts: dict[tuple[IntentId, int], Attempt] = {}
+        """Attempts that concern the account itself, its cross position or an order that rests."""
         self._default_rule: GuardRule | None = None
         self._trade_rules: dict[TradeId, GuardRule] = {}
         self._ended: dict[TradeId, float] = {}
@@ -270,6 +320,7 @@ class AccountBook:
         """Yield every attempt that still matters."""
         for watched in self.trades.values():
             yield from watched.attempts.values()
+        yield from self.account_attempts.values()
 
 
 def _took_effect_since(attempt: Attempt, at: datetime) -> bool:

@@ -217,6 +217,17 @@ class Chronicle:
             decision_id=decision_id,
         )
 
+    def account_activity(self, kind: ActivityKind, severity: Severity, data: dict[str, Any]) -> Activity:
+        """Return an activity that concerns the account and none of its trades."""
+        return Activity(
+            user_id=self._user_id,
+            at=self._clock.now(),
+            kind=kind,
+            severity=severity,
+            data={"label": None, **data},
+            exchange_account_id=self._account_id,
+        )
+
     def activity_write(self, activity: Activity) -> Write:
         async def run(connection: Any) -> None:
             await record_activity(connection, activity)

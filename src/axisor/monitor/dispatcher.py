@@ -5,7 +5,8 @@ from typing import Final
 
 import structlog
 
-from axisor.domain.commands import AddMargin, CloseTrade, Command, CommandName, SetStopLoss
+from axisor.domain.commands import AddMargin, CashIn, CloseTrade, Command, CommandName, SetStopLoss
+from axisor.domain.counter import cashed_in_sats
 from axisor.domain.errors import LeaseLost
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, IntentId
@@ -219,7 +220,7 @@ class Dispatcher:
             amount_sats=amount_of(command),
             tag=tag,
             is_second_send=is_second_send,
-            counter_before_sats=watched.counter_of(watched.trade) if isinstance(command, AddMargin) else None,
+            counter_before_sats=_counter_before(watched, command),
             tick_at=watched.tick_at,
             decision=record,
         )
@@ -297,3 +298,14 @@ class Dispatcher:
             )
             watched.setbacks[name] = Setback(failures, now_s + pause_s)
         self._decider.wake_at(watched.trade_id, max(watched.setbacks[name].retry_boottime_s for name in names))
+
+
+def _counter_before(watched: WatchedTrade, command: Command) -> int | None:
+    """Return what the counter that settles a command shows before it; None where none does."""
+    match command:
+        case AddMargin():
+            return watched.counter_of(watched.trade)
+        case CashIn():
+            return cashed_in_sats(watched.trade)
+        case _:
+            return None

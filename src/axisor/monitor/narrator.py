@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from axisor.domain.commands import AddMargin, SetStopLoss
+from axisor.domain.commands import AddMargin, CashIn, SetStopLoss
 from axisor.domain.contract import fee_rate
 from axisor.domain.equity import closing_value_sats
 from axisor.domain.trades import TradeStatus
@@ -39,6 +39,17 @@ class Narrator:
         match attempt.command:
             case AddMargin():
                 return self._top_up_activity(watched, attempt, answer)
+            case CashIn() if attempt.state in APPLIED_STATES:
+                return self._chronicle.activity(
+                    watched,
+                    ActivityKind.TAKEN_BACK,
+                    Severity.DEED,
+                    {
+                        "amount_sats": attempt.amount_sats,
+                        "liquidation_price": usd_number(watched.trade.liquidation_price),
+                    },
+                    decision_id=attempt.decision_id,
+                )
             case SetStopLoss(stop_price=price) if attempt.state in APPLIED_STATES:
                 return self._stop_activity(watched, attempt, price)
             case _:

@@ -4,20 +4,23 @@ from typing import Final
 
 import structlog
 
-from axisor.domain.commands import AddMargin, CancelOrder, CloseTrade, Command, SetStopLoss, SetTakeProfit
+from axisor.domain.commands import AddMargin, CloseTrade, Command, CommandName, SetStopLoss, SetTakeProfit
 from axisor.domain.errors import DomainError, TradeNotRunning
 from axisor.domain.trades import TradeStatus
 from axisor.domain.units import Price
 from axisor.features.execution.attempts import Cause, CauseKind, next_tag
 from axisor.features.execution.repository import AttemptExists, SpendingStopped
 from axisor.features.execution.requests import CommandRequest
+from axisor.features.margin_guard.take_back import KeepReason
 from axisor.infra.tasks import TaskSet
+from axisor.monitor.account_desk import ACCOUNT_COMMANDS, AccountDesk
 from axisor.monitor.book import AccountBook, WatchedTrade, open_tags
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import Scribe
+from axisor.monitor.take_backs import TakeBackDesk
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient, Lane
@@ -33,6 +36,8 @@ class RequestDesk:
     def __init__(
         self,
         *,
+        account_desk: AccountDesk,
+        take_backs: TakeBackDesk,
         client: ExchangeClient,
         tasks: TaskSet,
         reader: AccountReader,
@@ -44,6 +49,8 @@ class RequestDesk:
         chronicle: Chronicle,
         clock: Clock,
     ) -> None:
+        self._account_desk = account_desk
+        self._take_backs = take_backs
         self._client = client
         self._tasks = tasks
         self._reader = reader
@@ -75,6 +82,9 @@ class RequestDesk:
             self._under_way.discard(request.request_id)
 
     async def _try(self, request: CommandRequest) -> None:
+        if request.command in ACCOUNT_COMMANDS:
+            await self._account_desk.carry_out(request)
+            return
         cause = Cause(kind=CauseKind.REQUEST, cause_id=request.request_id, key="1")
         watched = self._book.trades.get(request.trade_id)
         if watched is not None and cause in watched.intents:
@@ -84,6 +94,9 @@ class RequestDesk:
             return
         if watched is None or watched.trade.status is not TradeStatus.RUNNING:
             self._refuse_unless_new(request)
+            return
+        if request.command == CommandName.CASH_IN:
+            await self._take_back(watched, request, cause)
             return
         command, tag = self._requested_command(watched, request)
         if isinstance(command, AddMargin) and self._wallet.blocks_money_in():
@@ -101,6 +114,14 @@ class RequestDesk:
                 record = self._scribe.decision_record(watched, facts, command.name.value, "requested", arguments)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)
 
+    async def _take_back(self, watched: WatchedTrade, request: CommandRequest, cause: Cause) -> None:
+        """Take back what was asked for, at most what may be; where facts are wanting, the sweep brings it again."""
+        asked = request.arguments.get("amount_sats")
+        asked_sats = None if asked is None else int(asked)
+        keep = await self._take_backs.carry_out(watched, cause, asked_sats=asked_sats, lane=Lane.USER)
+        if keep is not None and keep.reason is not KeepReason.UNKNOWN_FACTS:
+            self._chronicle.finish_request(request, "refused", keep.reason.value)
+
     def _refuse_unless_new(self, request: CommandRequest) -> None:
         """Refuse a request for a trade that does not run, once a reading after its arrival has agreed."""
         now_s = self._clock.boottime_s()
@@ -117,8 +138,6 @@ class RequestDesk:
         match request.command:
             case "close_trade":
                 return CloseTrade(trade_id=trade_id), None
-            case "cancel_order":
-                return CancelOrder(trade_id=trade_id), None
             case "add_margin":
                 wanted = int(request.arguments["amount_sats"])
                 tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)

@@ -5,12 +5,18 @@ from typing import Final
 
 import structlog
 
-from axisor.domain.commands import AddMargin, SetStopLoss
+from axisor.domain.commands import AddMargin, CashIn, SetStopLoss
+from axisor.domain.counter import cashed_in_sats
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, CauseKind, advance
 from axisor.features.execution.executor import Executor
 from axisor.features.execution.recorder import Write
-from axisor.features.execution.settlement import explain_growth, shows_effect
+from axisor.features.execution.settlement import (
+    cash_in_tolerance_sats,
+    explain_cash_in,
+    explain_growth,
+    shows_effect,
+)
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.monitor.book import WatchedTrade
 from axisor.monitor.chronicle import Chronicle
@@ -64,9 +70,11 @@ class Settler:
         now = self._clock.now()
         if watched.trade.entry_margin_sats is not None:
             self._settle_by_counter(watched, now)
+        self._settle_cash_ins(watched, now)
         for attempt in watched.open_attempts():
             is_top_up = isinstance(attempt.command, AddMargin)
-            if not is_top_up and shows_effect(attempt, watched.trade):
+            is_counted = is_top_up or isinstance(attempt.command, CashIn)
+            if not is_counted and shows_effect(attempt, watched.trade):
                 self.conclude(watched, advance(self._as_unknown(attempt, now), AttemptState.CONFIRMED, at=now), None)
             elif requested_boottime_s > self._quiet_end_s(watched, attempt):
                 if is_top_up and not watched.is_funding_explained:
@@ -78,6 +86,7 @@ class Settler:
                     watched, advance(unknown, AttemptState.NOT_APPLIED, at=now, reason="absent_after_quiet"), None
                 )
         watched.forget_settled(now - LATE_EVIDENCE)
+        watched.news.set()
 
     def _settle_by_counter(self, watched: WatchedTrade, now: datetime) -> None:
         counter_sats = watched.counter_of(watched.trade)
@@ -95,12 +104,28 @@ class Settler:
             )
         watched.counter_sats = counter_sats
 
+    def _settle_cash_ins(self, watched: WatchedTrade, now: datetime) -> None:
+        present_sats = cashed_in_sats(watched.trade)
+        tolerance_sats = cash_in_tolerance_sats(watched.trade)
+        for attempt in watched.open_cash_ins():
+            growth_sats = watched.cash_in_growth(attempt, present_sats)
+            # Growth beyond it is somebody else's, beside ours: it is rather believed than repeated.
+            if growth_sats >= (attempt.amount_sats or 0) - tolerance_sats:
+                self.conclude(watched, advance(self._as_unknown(attempt, now), AttemptState.CONFIRMED, at=now), None)
+        if watched.open_cash_ins():
+            return
+        for attempt in watched.settled_cash_ins():
+            growth_sats = watched.cash_in_growth(attempt, present_sats)
+            if explain_cash_in([attempt], growth_sats=growth_sats, tolerance_sats=tolerance_sats) is not None:
+                self._take_late_effect(watched, attempt, now)
+
     def _quiet_end_s(self, watched: WatchedTrade, attempt: Attempt) -> float:
         return watched.quiet_ends.get((attempt.intent_id, attempt.attempt_no), float("inf"))
 
     def conclude(self, watched: WatchedTrade, attempt: Attempt, answer: Answer | None) -> None:
         """Take an attempt's new state: memory first, then the database, then what follows from it."""
         watched.put(attempt)
+        watched.news.set()
         self._wallet.reserve(attempt)
         if attempt.state in APPLIED_STATES:
             watched.setbacks.pop(attempt.command.name, None)
@@ -131,7 +156,7 @@ class Settler:
     def _consequences(self, watched: WatchedTrade, attempt: Attempt, answer: Answer | None) -> list[Write]:
         also: list[Write] = []
         if attempt.state in APPLIED_STATES:
-            if attempt.cause.kind is CauseKind.RULE:
+            if attempt.cause.kind is CauseKind.RULE and not isinstance(attempt.command, CashIn):
                 rung, _, number = attempt.cause.key.partition("#")
                 state = watched.rungs.get(rung)
                 if state is None or state.arming_no == int(number):  # a late effect of an earlier arming is history

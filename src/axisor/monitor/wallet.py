@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from axisor.domain.commands import AddMargin
+from axisor.domain.commands import AddMargin, CashIn, CrossDeposit, Swap, WithdrawLightning
 from axisor.domain.units import ExchangeAccountId, TradeId
+from axisor.domain.wallet import Asset
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt
 from axisor.features.execution.budget import Budget, Reservation
 from axisor.features.execution.repository import reservation_state
@@ -38,8 +39,8 @@ class Wallet:
         return self._blocked_until is not None and self._clock.now() < self._blocked_until
 
     def reserve(self, attempt: Attempt) -> None:
-        """Book a top-up in the budget, in the state of its attempt."""
-        if attempt.amount_sats is None or not isinstance(attempt.command, AddMargin):
+        """Book a top-up or what is taken back in the budget, in the state of its attempt."""
+        if attempt.amount_sats is None or not isinstance(attempt.command, AddMargin | CrossDeposit | CashIn):
             return
         self.budget.put(
             Reservation(
@@ -49,6 +50,7 @@ class Wallet:
                 amount_sats=attempt.amount_sats,
                 state=reservation_state(attempt.state),
                 reserved_at=attempt.signed_at,
+                is_refill=isinstance(attempt.command, CashIn),
             )
         )
 
@@ -74,15 +76,30 @@ class Wallet:
             return None
         leaving_sats = 0
         for attempt in attempts:
-            if not isinstance(attempt.command, AddMargin):
+            sats = _leaving_sats(attempt)
+            if not sats:
                 continue
             # Until a balance is read that was asked for after the outcome was known, it may still hold these sats.
             known_s = self._boottime_of(attempt.settled_at or attempt.signed_at)
             is_later = attempt.state in APPLIED_STATES and known_s >= self._requested_boottime_s
             if attempt.is_open or is_later:
-                leaving_sats += attempt.command.amount_sats
+                leaving_sats += sats
         return self.balance_sats - leaving_sats
 
     def _boottime_of(self, at: datetime) -> float:
         age: timedelta = self._clock.now() - at
         return self._clock.boottime_s() - age.total_seconds()
+
+
+def _leaving_sats(attempt: Attempt) -> int:
+    """Return what a command takes out of the free balance, in sats; 0 where it takes nothing, or brings some.
+
+    What a Lightning payment may cost is held back by the exchange as well and known only from its next reading.
+    """
+    match attempt.command:
+        case AddMargin(amount_sats=sats) | CrossDeposit(amount_sats=sats) | WithdrawLightning(amount_sats=sats):
+            return sats
+        case Swap(in_asset=Asset.BTC, in_amount=sats):
+            return sats
+        case _:
+            return 0

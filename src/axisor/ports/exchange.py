@@ -10,8 +10,13 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from axisor.domain.commands import Command
+from axisor.domain.cross_facts import CrossOrderFact, CrossPositionFact, CrossTransfer
 from axisor.domain.trades import AccountFacts, Candle, FundingFee, Ticker, Trade
 from axisor.domain.units import TradeId
+from axisor.domain.wallet import DepositInvoice, LightningDeposit, LightningWithdrawal, SwapFact
+
+type Shown = CrossOrderFact | CrossPositionFact | SwapFact | LightningWithdrawal
+"""What the answer to a command of the account shows; a command of a trade is answered with the trade."""
 
 
 class Lane(IntEnum):
@@ -72,7 +77,7 @@ class SignedRequest:
 
 
 class AnswerKind(StrEnum):
-    ACCEPTED = "accepted"  # 2xx with a well-formed trade of the right id: the caller still checks the effect
+    ACCEPTED = "accepted"  # 2xx, well-formed, of the right id: the caller still checks the effect
     REFUSED = "refused"  # the exchange understood and said no, in its own JSON form
     NOT_PROCESSED = "not_processed"  # certainly without effect: a new attempt may follow
     UNKNOWN = "unknown"  # may or may not have taken effect, now or later
@@ -83,6 +88,7 @@ class Answer:
     kind: AnswerKind
     reason: str  # machine word: "http_400", "timeout", "connect_failed", "rate_limited", ...
     trade: Trade | None = None
+    shown: Shown | None = None
     status: int | None = None
     code: str | None = None
     message: str | None = None  # the exchange's words, shortened, never a secret
@@ -111,6 +117,32 @@ class ExchangeClient(Protocol):
     ) -> Reading[Page[Trade]]: ...
     async def list_funding_fees(self, trade_id: TradeId, *, lane: Lane) -> Reading[tuple[FundingFee, ...]]:
         """Return every funding fee of a trade, newest first, all pages."""
+        ...
+
+    async def fetch_cross_position(self, *, lane: Lane) -> Reading[CrossPositionFact]: ...
+    async def list_open_cross_orders(self, *, lane: Lane) -> Reading[tuple[CrossOrderFact, ...]]: ...
+    async def list_filled_cross_orders(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[CrossOrderFact]]: ...
+    async def list_cross_transfers(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[CrossTransfer]]: ...
+    async def list_cross_funding_fees(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[FundingFee]]: ...
+    async def list_swaps(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[SwapFact]]: ...
+    async def list_lightning_withdrawals(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[LightningWithdrawal]]: ...
+    async def list_lightning_deposits(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[LightningDeposit]]: ...
+    async def create_deposit_invoice(
+        self, *, amount_sats: int, comment: str | None, lane: Lane
+    ) -> Reading[DepositInvoice]:
+        """Return a new invoice that pays into the balance; it moves nothing, so it may be asked for again."""
         ...
 
     def sign(self, command: Command) -> SignedRequest:

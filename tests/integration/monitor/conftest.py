@@ -34,6 +34,7 @@ from axisor.monitor.account import AccountRuntime
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.reader import WatchTiming
+from axisor.ports.exchange import ExchangeClient
 from axisor.ports.market_feed import AccountEvent, FeedUp, LastPrice
 
 QUIET_S = 0.4
@@ -110,6 +111,10 @@ class Scene:
     clock: ShiftedClock = field(default_factory=ShiftedClock)
     second_send: bool = False
     signature_window_s: float = 30.0
+    quiet_s: float = QUIET_S
+    send_deadline_s: float = 0.1
+    client: ExchangeClient | None = None
+    """A client of a real server; the exchange in memory where there is none."""
     blocked_until: datetime | None = None
     changed: Callable[[str], None] = lambda _: None
     announce: Callable[[Activity], None] = lambda _: None
@@ -135,13 +140,14 @@ class Scene:
         assert self.lease.try_acquire() is not None
         timing = Timing(
             signature_window_s=self.signature_window_s,
-            quiet_period_s=QUIET_S,
-            send_deadline_s=0.1,
+            quiet_period_s=self.quiet_s,
+            send_deadline_s=self.send_deadline_s,
             commit_deadline_s=0.5,
         )
+        client = self.client or self.exchange
         executor = Executor(
             exchange_account_id=self.account_id,
-            client=self.exchange,
+            client=client,
             database=self.database,
             recorder=self.recorder,
             spool=self.spool,
@@ -154,7 +160,7 @@ class Scene:
             user_id=self.user_id,
             exchange_account_id=self.account_id,
             is_guarded=True,
-            client=self.exchange,
+            client=client,
             feed=self.feed,
             executor=executor,
             recorder=self.recorder,
@@ -354,7 +360,7 @@ async def make_scene(databases: Databases, tmp_path: Path) -> AsyncIterator[Make
                 ),
                 {"user": user_id, "account": account_id},
             )
-        scene = Scene(databases, tmp_path, user_id, account_id, **options)
+        scene = Scene(databases, tmp_path / account_id, user_id, account_id, **options)
         scenes.append(scene)
         return scene
 

@@ -14,9 +14,28 @@ from axisor.adapters.lnmarkets import parse
 from axisor.adapters.lnmarkets.auth import Credentials, VenueClock, request_headers
 from axisor.adapters.lnmarkets.errors import judge, retry_after_s
 from axisor.adapters.lnmarkets.limits import TokenBucket
-from axisor.adapters.lnmarkets.requests import candle_query, command_request, page_query
+from axisor.adapters.lnmarkets.requests import candle_query, command_request, deposit_request, page_query
 from axisor.adapters.lnmarkets.transport import Flight, HttpAnswer, HttpTransport, failure_word
-from axisor.domain.commands import Command, OpenTrade
+from axisor.domain.commands import (
+    AddMargin,
+    CancelCrossOrder,
+    CancelOrder,
+    CashIn,
+    CloseCross,
+    CloseTrade,
+    Command,
+    CrossDeposit,
+    CrossOrder,
+    CrossWithdraw,
+    OpenTrade,
+    ReduceCross,
+    SetCrossLeverage,
+    SetStopLoss,
+    SetTakeProfit,
+    Swap,
+    WithdrawLightning,
+)
+from axisor.domain.cross_facts import CrossOrderFact, CrossPositionFact, CrossTransfer
 from axisor.domain.errors import (
     ExchangeAuthFailed,
     ExchangeProtocolError,
@@ -25,8 +44,9 @@ from axisor.domain.errors import (
 )
 from axisor.domain.trades import AccountFacts, Candle, FundingFee, Ticker, Trade
 from axisor.domain.units import TradeId
+from axisor.domain.wallet import DepositInvoice, LightningDeposit, LightningWithdrawal, SwapFact
 from axisor.ports.clock import Clock
-from axisor.ports.exchange import Answer, AnswerKind, Lane, Page, Reading, SignedRequest
+from axisor.ports.exchange import Answer, AnswerKind, Lane, Page, Reading, Shown, SignedRequest
 
 log = structlog.get_logger(__name__)
 
@@ -181,6 +201,68 @@ class LnMarketsClient:
             cursor = page.value.next_cursor
         raise ExchangeProtocolError("the pages of funding fees do not come to an end", trade_id=trade_id)
 
+    async def fetch_cross_position(self, *, lane: Lane) -> Reading[CrossPositionFact]:
+        return await self._read_private("/futures/cross/position", parse.parse_cross_position, lane=lane)
+
+    async def list_open_cross_orders(self, *, lane: Lane) -> Reading[tuple[CrossOrderFact, ...]]:
+        return await self._read_private("/futures/cross/orders/open", parse.parse_cross_orders, lane=lane)
+
+    async def list_filled_cross_orders(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[CrossOrderFact]]:
+        query = page_query(since=since, limit=limit, cursor=cursor)
+        return await self._read_private(f"/futures/cross/orders/filled{query}", parse.parse_cross_order_page, lane=lane)
+
+    async def list_cross_transfers(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[CrossTransfer]]:
+        query = page_query(since=since, limit=limit, cursor=cursor)
+        return await self._read_private(f"/futures/cross/transfers{query}", parse.parse_cross_transfer_page, lane=lane)
+
+    async def list_cross_funding_fees(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[FundingFee]]:
+        query = page_query(since=since, limit=limit, cursor=cursor)
+        return await self._read_private(f"/futures/cross/funding-fees{query}", parse.parse_funding_fee_page, lane=lane)
+
+    async def list_swaps(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[SwapFact]]:
+        query = page_query(since=since, limit=limit, cursor=cursor)
+        return await self._read_private(f"/synthetic-usd/swaps{query}", parse.parse_swap_page, lane=lane)
+
+    async def list_lightning_withdrawals(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[LightningWithdrawal]]:
+        query = page_query(since=since, limit=limit, cursor=cursor)
+        return await self._read_private(
+            f"/account/withdrawals/lightning{query}", parse.parse_withdrawal_page, lane=lane
+        )
+
+    async def list_lightning_deposits(
+        self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Reading[Page[LightningDeposit]]:
+        query = page_query(since=since, limit=limit, cursor=cursor)
+        return await self._read_private(f"/account/deposits/lightning{query}", parse.parse_deposit_page, lane=lane)
+
+    async def create_deposit_invoice(
+        self, *, amount_sats: int, comment: str | None, lane: Lane
+    ) -> Reading[DepositInvoice]:
+        method, path, body = deposit_request(amount_sats, comment=comment)
+        credentials = self._required_credentials()
+        await self._take_token(self._limiter, lane)
+        target = f"{self._prefix}{path}"
+        headers = request_headers(
+            credentials,
+            timestamp_ms=self._venue_clock.timestamp_ms(),
+            method=method,
+            path=target,
+            data=body.decode(),
+        )
+        return await self._reading(
+            target, (_JSON, *headers), parse.parse_new_deposit, self._limiter, method=method, body=body
+        )
+
     # Commands
 
     def sign(self, command: Command) -> SignedRequest:
@@ -197,7 +279,7 @@ class LnMarketsClient:
             command=command,
             method=method,
             target=target,
-            headers=(_JSON, *headers),
+            headers=(_JSON, *headers) if body else headers,
             body=body,
             timestamp_ms=timestamp_ms,
             signed_boottime_s=signed_boottime_s,
@@ -269,19 +351,21 @@ class LnMarketsClient:
         )
 
     def _accepted(self, command: Command, http: HttpAnswer, flight: Flight, answered_at: datetime) -> Answer:
-        trade: Trade | None = None
+        shown: Trade | Shown | None = None
         reason = f"http_{http.status}"
         try:
-            trade = parse.parse_trade(http.body)
+            shown = _read_answer(command, http.body)
         except ExchangeProtocolError as error:
             reason = "malformed_answer"
             log.exception("answer_unreadable", command=command.name, problem=error.message, context=error.context)
-        if trade is not None and not _is_same(command, trade):
-            trade, reason = None, "wrong_trade_in_answer"
+        if shown is not None and not _is_same(command, shown):
+            reason = "wrong_trade_in_answer" if isinstance(shown, Trade) else "wrong_subject_in_answer"
+            shown = None
         return Answer(
-            kind=AnswerKind.UNKNOWN if trade is None else AnswerKind.ACCEPTED,
+            kind=AnswerKind.UNKNOWN if shown is None else AnswerKind.ACCEPTED,
             reason=reason,
-            trade=trade,
+            trade=shown if isinstance(shown, Trade) else None,
+            shown=None if isinstance(shown, Trade) else shown,
             status=http.status,
             first_byte_at=flight.first_byte_at,
             answered_at=answered_at,
@@ -311,11 +395,18 @@ class LnMarketsClient:
             raise ExchangeRateLimited("our own rate limit left no room for this reading", retry_after_s=limiter.wait_s)
 
     async def _reading[T](
-        self, target: str, headers: tuple[tuple[str, str], ...], convert: Callable[[bytes], T], limiter: TokenBucket
+        self,
+        target: str,
+        headers: tuple[tuple[str, str], ...],
+        convert: Callable[[bytes], T],
+        limiter: TokenBucket,
+        *,
+        method: str = "GET",
+        body: bytes = b"",
     ) -> Reading[T]:
         requested_boottime_s = self._clock.boottime_s()
         requested_at = self._clock.now()
-        http = await self._get(target, headers=headers)
+        http = await self._get(target, headers=headers, method=method, body=body)
         received_at = self._clock.now()
         limiter.observe(http.headers)
         if not 200 <= http.status < 300:
@@ -327,11 +418,13 @@ class LnMarketsClient:
             received_at=received_at,
         )
 
-    async def _get(self, target: str, *, headers: tuple[tuple[str, str], ...]) -> HttpAnswer:
+    async def _get(
+        self, target: str, *, headers: tuple[tuple[str, str], ...], method: str = "GET", body: bytes = b""
+    ) -> HttpAnswer:
         flight = Flight()
         try:
             async with asyncio.timeout(self._config.read_deadline_s):
-                return await self._http.exchange("GET", target, headers=headers, body=b"", flight=flight)
+                return await self._http.exchange(method, target, headers=headers, body=body, flight=flight)
         except Exception as error:
             reason, path = failure_word(error, flight), target.partition("?")[0]
             if reason == "internal_error":
@@ -365,7 +458,40 @@ class LnMarketsClient:
         return masked[:_MAX_MESSAGE]
 
 
-def _is_same(command: Command, trade: Trade) -> bool:
-    if isinstance(command, OpenTrade):
-        return trade.client_id == command.client_id and trade.side is command.side
-    return trade.trade_id == command.trade_id
+def _read_answer(command: Command, raw: bytes) -> Trade | Shown:
+    """Return what the answer to a command shows.
+
+    Raises:
+        ExchangeProtocolError: it does not have the promised shape.
+    """
+    match command:
+        case AddMargin() | CashIn() | CloseTrade() | CancelOrder() | SetStopLoss() | SetTakeProfit() | OpenTrade():
+            return parse.parse_trade(raw)
+        case CrossOrder() | ReduceCross() | CloseCross() | CancelCrossOrder():
+            return parse.parse_cross_order(raw)
+        case CrossDeposit() | CrossWithdraw() | SetCrossLeverage():
+            return parse.parse_cross_position(raw)
+        case Swap():
+            return parse.parse_swap(raw)
+        case WithdrawLightning():
+            return parse.parse_new_withdrawal(raw)
+
+
+def _is_same(command: Command, shown: Trade | Shown) -> bool:
+    """Return whether an answer is about what was sent."""
+    match command, shown:
+        case OpenTrade(), Trade():
+            return shown.client_id == command.client_id and shown.side is command.side
+        case ((CrossOrder() | ReduceCross()), CrossOrderFact()):
+            return shown.client_id == command.client_id and shown.side is command.side
+        case CancelCrossOrder(), CrossOrderFact():
+            return shown.order_id == command.order_id
+        case Swap(), SwapFact():
+            asked = (command.in_asset, command.in_amount, command.out_asset)
+            return (shown.in_asset, shown.in_amount, shown.out_asset) == asked
+        case WithdrawLightning(), LightningWithdrawal():
+            return shown.payment_hash == command.payment_hash
+        case ((AddMargin() | CashIn() | CloseTrade() | CancelOrder() | SetStopLoss() | SetTakeProfit()), Trade()):
+            return shown.trade_id == command.trade_id
+        case _:
+            return True  # the one position of the account, or the order that closed it

@@ -15,7 +15,15 @@ from typing import Any, Final, cast
 import msgspec
 
 from axisor.adapters.lnmarkets import wire
+from axisor.domain.cross_facts import (
+    CrossOrderFact,
+    CrossOrderStatus,
+    CrossOrderType,
+    CrossPositionFact,
+    CrossTransfer,
+)
 from axisor.domain.errors import ExchangeProtocolError
+from axisor.domain.synthetic_usd import CENTS_PER_USD
 from axisor.domain.trades import (
     AccountFacts,
     Candle,
@@ -29,11 +37,22 @@ from axisor.domain.trades import (
     TradeStatus,
 )
 from axisor.domain.units import TICKS_PER_USD, Price, TradeId, price_ceil, price_floor, price_nearest
+from axisor.domain.wallet import (
+    Asset,
+    DepositInvoice,
+    LightningDeposit,
+    LightningWithdrawal,
+    SwapFact,
+    WithdrawalStatus,
+)
 from axisor.ports.exchange import Page
 from axisor.ports.market_feed import Funding, Ladder, LastPrice, TradeEvent, TradeEventKind, WalletEvent
 
 _SIDES: Final = {"buy": PositionSide.LONG, "sell": PositionSide.SHORT}
 _ORDER_TYPES: Final = {"limit": OrderType.LIMIT, "market": OrderType.MARKET}
+_CROSS_TYPES: Final = {str(kind): kind for kind in CrossOrderType}
+_ASSETS: Final = {"BTC": Asset.BTC, "USD": Asset.USD}
+_WITHDRAWALS: Final = {str(status): status for status in WithdrawalStatus}
 _EVENTS: Final[dict[str, tuple[TradeEventKind, CloseReason | None]]] = {
     "open": (TradeEventKind.OPENED, None),
     "filled": (TradeEventKind.FILLED, None),
@@ -226,6 +245,175 @@ def parse_funding_fee_page(raw: bytes) -> Page[FundingFee]:
         for item in page.data
     )
     return Page(items=fees, next_cursor=page.next_cursor)
+
+
+def _cross_order(raw: wire.WireCrossOrder) -> CrossOrderFact:
+    flags = {
+        CrossOrderStatus.OPEN: raw.open,
+        CrossOrderStatus.FILLED: raw.filled,
+        CrossOrderStatus.CANCELED: raw.canceled,
+    }
+    states = [status for status, is_set in flags.items() if is_set]
+    if len(states) != 1:
+        raise ExchangeProtocolError("an order is in no state or in several", order_id=raw.id, states=states)
+    return CrossOrderFact(
+        order_id=_id(raw.id, "id"),
+        side=_word(_SIDES, raw.side, "side"),
+        order_type=_word(_CROSS_TYPES, raw.type, "type"),
+        status=states[0],
+        quantity_usd=_count(raw.quantity, "quantity"),
+        price=_nearest_price(raw.price, "price"),
+        trading_fee_sats=_sats(raw.trading_fee, "tradingFee"),
+        created_at=_utc(raw.created_at, "createdAt"),
+        filled_at=_optional(_utc, raw.filled_at, "filledAt"),
+        canceled_at=_optional(_utc, raw.canceled_at, "canceledAt"),
+        client_id=raw.client_id or None,
+    )
+
+
+def parse_cross_order(raw: bytes) -> CrossOrderFact:
+    return _cross_order(_decode(raw, wire.WireCrossOrder))
+
+
+def parse_cross_orders(raw: bytes) -> tuple[CrossOrderFact, ...]:
+    return tuple(_cross_order(item) for item in _decode(raw, list[wire.WireCrossOrder]))
+
+
+def parse_cross_order_page(raw: bytes) -> Page[CrossOrderFact]:
+    page = _decode(raw, wire.WireCrossOrderPage)
+    return Page(items=tuple(_cross_order(item) for item in page.data), next_cursor=page.next_cursor)
+
+
+def parse_cross_position(raw: bytes) -> CrossPositionFact:
+    position = _decode(raw, wire.WireCrossPosition)
+    quantity_usd = _sats(position.quantity, "quantity")
+    leverage = _count(position.leverage, "leverage")
+    if leverage == 0:
+        raise ExchangeProtocolError("leverage is zero", field="leverage")
+    if quantity_usd and (position.entry_price is None or position.liquidation is None):
+        raise ExchangeProtocolError("a position without entry or liquidation price", position_id=position.id)
+    # A liquidation off the tick is taken as the sooner one.
+    sooner = _ceil_price if quantity_usd > 0 else _floor_price
+    return CrossPositionFact(
+        position_id=_id(position.id, "id"),
+        quantity_usd=quantity_usd,
+        leverage=leverage,
+        margin_sats=_sats(position.margin, "margin"),
+        entry_price=_optional(_nearest_price, position.entry_price, "entryPrice"),
+        liquidation_price=_optional(sooner, position.liquidation, "liquidation"),
+        running_margin_sats=_sats(position.running_margin, "runningMargin"),
+        initial_margin_sats=_sats(position.initial_margin, "initialMargin"),
+        maintenance_margin_sats=_sats(position.maintenance_margin, "maintenanceMargin"),
+        trading_fees_sats=_sats(position.trading_fees, "tradingFees"),
+        funding_fees_sats=_sats(position.funding_fees, "fundingFees"),
+        total_pnl_sats=_sats(position.total_pl, "totalPl"),
+        delta_pnl_sats=_sats(position.delta_pl, "deltaPl"),
+        updated_at=_utc(position.updated_at, "updatedAt"),
+    )
+
+
+def parse_cross_transfer_page(raw: bytes) -> Page[CrossTransfer]:
+    page = _decode(raw, wire.WireCrossTransferPage)
+    transfers = tuple(
+        CrossTransfer(
+            transfer_id=_id(item.id, "id"), amount_sats=_sats(item.amount, "amount"), at=_utc(item.time, "time")
+        )
+        for item in page.data
+    )
+    return Page(items=transfers, next_cursor=page.next_cursor)
+
+
+def _asset_amount(asset: Asset, value: wire.Number, field: str) -> int:
+    if asset is Asset.BTC:
+        return _count(value, field)
+    cents = _usd(value, field) * CENTS_PER_USD
+    if cents.denominator != 1:
+        raise ExchangeProtocolError(f"{field} has more than two decimals", field=field, value=str(value))
+    return int(cents)
+
+
+def _swap(raw: wire.WireSwap) -> SwapFact:
+    in_asset, out_asset = _word(_ASSETS, raw.in_asset, "inAsset"), _word(_ASSETS, raw.out_asset, "outAsset")
+    if in_asset is out_asset:
+        raise ExchangeProtocolError("a swap of an asset into itself", swap_id=raw.id)
+    return SwapFact(
+        swap_id=_id(raw.id, "id"),
+        in_asset=in_asset,
+        in_amount=_asset_amount(in_asset, raw.in_amount, "inAmount"),
+        out_asset=out_asset,
+        out_amount=_asset_amount(out_asset, raw.out_amount, "outAmount"),
+        at=_optional(_utc, raw.created_at, "createdAt"),
+    )
+
+
+def parse_swap(raw: bytes) -> SwapFact:
+    return _swap(_decode(raw, wire.WireSwap))
+
+
+def parse_swap_page(raw: bytes) -> Page[SwapFact]:
+    page = _decode(raw, wire.WireSwapPage)
+    for item in page.data:
+        if item.created_at is None:
+            raise ExchangeProtocolError("a listed swap without its time", swap_id=item.id)
+    return Page(items=tuple(_swap(item) for item in page.data), next_cursor=page.next_cursor)
+
+
+def _payment_hash(value: str, field: str) -> str:
+    if len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+        raise ExchangeProtocolError(f"{field} is no payment hash", field=field, value=value[:80])
+    return value
+
+
+def parse_withdrawal_page(raw: bytes) -> Page[LightningWithdrawal]:
+    page = _decode(raw, wire.WireWithdrawalPage)
+    withdrawals = tuple(
+        LightningWithdrawal(
+            withdrawal_id=_id(item.id, "id"),
+            payment_hash=_payment_hash(item.payment_hash, "paymentHash"),
+            amount_sats=_count(item.amount, "amount"),
+            fee_sats=_optional(_count, item.fee, "fee"),
+            status=_word(_WITHDRAWALS, item.status, "status"),
+            at=_utc(item.created_at, "createdAt"),
+        )
+        for item in page.data
+    )
+    return Page(items=withdrawals, next_cursor=page.next_cursor)
+
+
+def parse_new_withdrawal(raw: bytes) -> LightningWithdrawal:
+    """Return a withdrawal that was just accepted: its fee is not known yet."""
+    item = _decode(raw, wire.WireNewWithdrawal)
+    _count(item.max_fees, "maxFees")
+    return LightningWithdrawal(
+        withdrawal_id=_id(item.id, "id"),
+        payment_hash=_payment_hash(item.payment_hash, "paymentHash"),
+        amount_sats=_count(item.amount, "amount"),
+        fee_sats=None,
+        status=WithdrawalStatus.PROCESSING,
+        at=None,
+    )
+
+
+def parse_deposit_page(raw: bytes) -> Page[LightningDeposit]:
+    page = _decode(raw, wire.WireDepositPage)
+    deposits = tuple(
+        LightningDeposit(
+            deposit_id=_id(item.id, "id"),
+            payment_hash=_optional(_payment_hash, item.payment_hash, "paymentHash"),
+            amount_sats=_optional(_count, item.amount, "amount"),
+            created_at=_utc(item.created_at, "createdAt"),
+            settled_at=_optional(_utc, item.settled_at, "settledAt"),
+        )
+        for item in page.data
+    )
+    return Page(items=deposits, next_cursor=page.next_cursor)
+
+
+def parse_new_deposit(raw: bytes) -> DepositInvoice:
+    item = _decode(raw, wire.WireNewDeposit)
+    if not item.payment_request.startswith("ln"):
+        raise ExchangeProtocolError("paymentRequest is no invoice", field="paymentRequest")
+    return DepositInvoice(deposit_id=_id(item.deposit_id, "depositId"), payment_request=item.payment_request)
 
 
 def parse_account(raw: bytes) -> AccountFacts:

@@ -108,6 +108,7 @@ class HttpTransport:
                 headers=headers,
                 data=body or None,
                 allow_redirects=False,
+                skip_auto_headers=("Content-Type",),  # a command without a body has no type of one either
                 trace_request_ctx=flight,
             ) as response:
                 content = await _read(response)

@@ -112,6 +112,110 @@ class WireCandlePage(msgspec.Struct, rename="camel"):
     next_cursor: str | None
 
 
+class WireCrossOrder(msgspec.Struct, rename="camel"):
+    id: str
+    type: str
+    side: str
+    quantity: Number
+    price: Number
+    trading_fee: Number
+    created_at: UtcTime
+    open: bool
+    filled: bool
+    canceled: bool
+    filled_at: UtcTime | None = None
+    canceled_at: UtcTime | None = None
+    client_id: str | None = None
+
+
+class WireCrossOrderPage(msgspec.Struct, rename="camel"):
+    data: list[WireCrossOrder]
+    next_cursor: str | None
+
+
+class WireCrossPosition(msgspec.Struct, rename="camel"):
+    id: str
+    quantity: Number
+    leverage: Number
+    margin: Number
+    running_margin: Number
+    initial_margin: Number
+    maintenance_margin: Number
+    trading_fees: Number
+    funding_fees: Number
+    total_pl: Number
+    delta_pl: Number
+    updated_at: UtcTime
+    entry_price: Number | None = None
+    liquidation: Number | None = None
+
+
+class WireCrossTransfer(msgspec.Struct):
+    id: str
+    time: UtcTime
+    amount: Number
+
+
+class WireCrossTransferPage(msgspec.Struct, rename="camel"):
+    data: list[WireCrossTransfer]
+    next_cursor: str | None
+
+
+class WireSwap(msgspec.Struct, rename="camel"):
+    """A swap; the answer to the command states no time."""
+
+    id: str
+    in_asset: str
+    in_amount: Number
+    out_asset: str
+    out_amount: Number
+    created_at: UtcTime | None = None
+
+
+class WireSwapPage(msgspec.Struct, rename="camel"):
+    data: list[WireSwap]
+    next_cursor: str | None
+
+
+class WireWithdrawal(msgspec.Struct, rename="camel"):
+    id: str
+    amount: Number
+    payment_hash: str
+    status: str
+    created_at: UtcTime
+    fee: Number | None = None
+
+
+class WireWithdrawalPage(msgspec.Struct, rename="camel"):
+    data: list[WireWithdrawal]
+    next_cursor: str | None
+
+
+class WireNewWithdrawal(msgspec.Struct, rename="camel"):
+    id: str
+    amount: Number
+    max_fees: Number
+    payment_hash: str
+
+
+class WireDeposit(msgspec.Struct, rename="camel"):
+    id: str
+    created_at: UtcTime
+    amount: Number | None = None
+    payment_hash: str | None = None
+    settled_at: UtcTime | None = None
+
+
+class WireDepositPage(msgspec.Struct, rename="camel"):
+    data: list[WireDeposit]
+    next_cursor: str | None
+
+
+class WireNewDeposit(msgspec.Struct, rename="camel"):
+    deposit_id: str
+    payment_request: str
+
+
 # Stream v1: times are integer milliseconds.
 
 

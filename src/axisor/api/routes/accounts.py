@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
 
-from axisor.api.portfolio import account_view, read_portfolio, view_of
+from axisor.api.portfolio import account_view, read_portfolio, take_back_offer, view_of
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.domain.trades import TradeStatus
 from axisor.features.accounts.auth import CallerDependency, TraderDependency
@@ -16,9 +16,11 @@ from axisor.features.trading.schemas import (
     CloseBody,
     RequestStatus,
     RequestView,
+    TakeBackBody,
     TradeList,
 )
-from axisor.features.trading.views import TradeView
+from axisor.features.trading.service import NothingToTakeBack
+from axisor.features.trading.views import TakeBackView, TradeView
 from axisor.infra.wire import answer, instant, optional_instant
 
 router = APIRouter(tags=["trades"])
@@ -125,6 +127,53 @@ async def add_margin(
     return answer(
         _view(
             await services.trading.request_add_margin(
+                user_id=caller.user_id,
+                exchange_account_id=exchange_account_id,
+                trade_id=trade_id,
+                amount_sats=body.amount_sats,
+                idempotency_key=idempotency_key,
+            )
+        )
+    )
+
+
+@router.get(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/take-back",
+    response_model=TakeBackView,
+    summary="What of the added sats could come back now; nothing is done",
+)
+async def preview_take_back(
+    services: ServicesDependency,
+    caller: CallerDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+    amount_sats: Annotated[int | None, Query(ge=1, le=2_100_000_000_000_000)] = None,
+) -> Response:
+    now = services.clock.now()
+    portfolio = await read_portfolio(services.database, caller.user_id, now=now)
+    prepared = portfolio.account(exchange_account_id).trade(trade_id)
+    offer = take_back_offer(prepared, quote=services.hub.quote, now=now, asked_sats=amount_sats)
+    if offer is None:
+        raise NothingToTakeBack("nothing was added to this trade that could come back, or no price is known")
+    return answer(offer)
+
+
+@router.post(
+    "/accounts/{exchange_account_id}/trades/{trade_id}/take-back",
+    response_model=RequestView,
+    summary="Ask for added sats to be taken back",
+)
+async def take_back(
+    services: ServicesDependency,
+    caller: TraderDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+    idempotency_key: IdempotencyKey,
+    body: TakeBackBody,
+) -> Response:
+    return answer(
+        _view(
+            await services.trading.request_take_back(
                 user_id=caller.user_id,
                 exchange_account_id=exchange_account_id,
                 trade_id=trade_id,

@@ -37,6 +37,8 @@ class RuleBody(Body):
     stop_share: Share | None = None
     warn_share: Share | None = None
     version: int = Field(strict=True, ge=0)
+    takes_back: bool | None = None
+    """Whether added sats are taken back by itself once it is calm again; null leaves it as it is."""
 
     def change(self) -> RuleChange:
         return RuleChange(
@@ -47,6 +49,7 @@ class RuleBody(Body):
             stop_share=self.stop_share,
             warn_share=self.warn_share,
             version=self.version,
+            takes_back=self.takes_back,
         )
 
 

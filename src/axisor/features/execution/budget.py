@@ -1,6 +1,6 @@
 """What was spent and what is promised: pure bookkeeping of reservations, rolling over 24 hours."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ class ReservationState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """Sats set aside for one attempt, in the transaction that wrote it."""
+    """Sats set aside for one attempt, in the transaction that wrote it; those of a refill come back once it counts."""
 
     intent_id: str
     attempt_no: int
@@ -27,6 +27,8 @@ class Reservation:
     amount_sats: int
     state: ReservationState
     reserved_at: datetime
+    is_refill: bool = False
+    """True: taken back out of the trade. While it is reserved it refills nothing."""
 
 
 class Budget:
@@ -44,28 +46,59 @@ class Budget:
             self._rows[key] = reservation
 
     def forget_ended(self, running: Container[TradeId], now: datetime) -> None:
-        """Drop what no limit counts any more: spent a day ago or longer, on trades that have ended."""
-        self._rows = {
-            key: row
-            for key, row in self._rows.items()
-            if row.trade_id in running or row.state is ReservationState.RESERVED or row.reserved_at > now - DAY
+        """Drop what no limit counts any more: trades that have ended, and of which nothing is younger than a day."""
+        young = {
+            row.trade_id
+            for row in self._rows.values()
+            if row.state is ReservationState.RESERVED or row.reserved_at > now - DAY
         }
+        self._rows = {key: row for key, row in self._rows.items() if row.trade_id in running or row.trade_id in young}
 
     def position_spent_sats(self, trade_id: TradeId) -> int:
-        """Return what was spent on a trade or is reserved for it, in sats."""
-        return sum(row.amount_sats for row in self._live() if row.trade_id == trade_id)
+        """Return what was spent on a trade or is reserved for it, less what was taken back, in sats."""
+        return sum(sats for spent_on, _, sats in self._outstanding() if spent_on == trade_id)
 
     def position_count(self, trade_id: TradeId) -> int:
         """Return how many top-ups of a trade took effect or may still."""
-        return sum(1 for row in self._live() if row.trade_id == trade_id)
+        return sum(1 for row in self._live() if row.trade_id == trade_id and not row.is_refill)
 
     def day_spent_sats(self, now: datetime) -> int:
-        """Return what the account spent or reserved in the 24 hours before `now`, in sats."""
-        return sum(row.amount_sats for row in self._live() if row.reserved_at > now - DAY)
+        """Return what the account spent or reserved in the 24 hours before `now` and did not take back, in sats."""
+        return sum(sats for _, at, sats in self._outstanding() if at > now - DAY)
 
     def reserved_sats(self) -> int:
         """Return what is reserved and not yet settled, in sats: the balance may or may not have fallen by it."""
-        return sum(row.amount_sats for row in self._rows.values() if row.state is ReservationState.RESERVED)
+        return sum(
+            row.amount_sats
+            for row in self._rows.values()
+            if row.state is ReservationState.RESERVED and not row.is_refill
+        )
+
+    def _outstanding(self) -> Iterator[tuple[TradeId, datetime, int]]:
+        """Yield what each top-up spent and still counts: trade, time, sats.
+
+        What is taken back repays the trade's oldest top-ups first, those before it alone: whatever it did not repay
+        was somebody else's, and an old one repaid frees nothing of a day's limit.
+        """
+        counted = sorted(
+            (row for row in self._live() if not row.is_refill or row.state is ReservationState.SPENT),
+            key=lambda row: row.reserved_at,
+        )
+        owed: dict[TradeId, list[tuple[datetime, int]]] = {}
+        for row in counted:
+            spent = owed.setdefault(row.trade_id, [])
+            if not row.is_refill:
+                spent.append((row.reserved_at, row.amount_sats))
+                continue
+            back_sats = row.amount_sats
+            while spent and back_sats:
+                at, sats = spent[0]
+                repaid_sats = min(sats, back_sats)
+                back_sats -= repaid_sats
+                spent[:1] = [(at, sats - repaid_sats)] if sats > repaid_sats else []
+        for trade_id, spent in owed.items():
+            for at, sats in spent:
+                yield trade_id, at, sats
 
     def _live(self) -> Iterable[Reservation]:
         return (row for row in self._rows.values() if row.state is not ReservationState.RELEASED)

@@ -14,9 +14,18 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from axisor.domain.commands import COMMAND_TABLE, AddMargin, Command, CommandClass
+from axisor.domain.commands import (
+    AddMargin,
+    CashIn,
+    Command,
+    CommandClass,
+    CrossDeposit,
+    CrossWithdraw,
+    WithdrawLightning,
+)
 from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause
+from axisor.features.execution.command_table import class_of
 from axisor.features.execution.ledger import DecisionRecord
 from axisor.features.execution.recorder import AWAY, Recorder, Write, is_away
 from axisor.features.execution.repository import AttemptExists, insert_sent, record_state
@@ -90,6 +99,10 @@ class Executor:
         self._tasks = tasks
         self._unwritten: dict[TradeId, asyncio.Event] = {}
 
+    @property
+    def timing(self) -> Timing:
+        return self._timing
+
     async def write(self, draft: Draft) -> tuple[Attempt, SignedRequest]:
         """Sign a command and make its attempt durable in state `sent`; the token was taken before.
 
@@ -110,7 +123,7 @@ class Executor:
             cause=draft.cause,
             decision_id=None if draft.decision is None else draft.decision.decision_id,
             command=draft.command,
-            command_class=COMMAND_TABLE[draft.command.name].command_class,
+            command_class=class_of(draft.command),
             state=AttemptState.SENT,
             amount_sats=draft.amount_sats,
             tag=draft.tag,
@@ -199,12 +212,13 @@ def with_answer(attempt: Attempt, answer: Answer) -> Attempt:
 
 def is_end(command: Command) -> bool:
     """Return whether a command ends a trade or bounds its loss: nothing blocks it."""
-    return COMMAND_TABLE[command.name].command_class is CommandClass.END
+    return class_of(command) is CommandClass.END
 
 
 def amount_of(command: Command) -> int | None:
-    """Return the sats that a command moves into a trade, or None."""
-    return command.amount_sats if isinstance(command, AddMargin) else None
+    """Return the sats that a command moves, into a margin or out of one; None where it moves none."""
+    moving = AddMargin | CashIn | CrossDeposit | CrossWithdraw | WithdrawLightning
+    return command.amount_sats if isinstance(command, moving) else None
 
 
 def answer_body(answer: Answer) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Intents, attempts and reservations in PostgreSQL."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -8,18 +9,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axisor.domain.commands import (
-    AddMargin,
-    CancelOrder,
-    CashIn,
-    CloseTrade,
-    Command,
-    CommandClass,
-    CommandName,
-    OpenTrade,
-    SetStopLoss,
-    SetTakeProfit,
-)
+from axisor.domain import commands
+from axisor.domain.commands import Command, CommandClass, CommandName
 from axisor.domain.errors import AxisorError, LeaseLost
 from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause, CauseKind
@@ -27,13 +18,25 @@ from axisor.features.execution.budget import DAY, Reservation, ReservationState
 from axisor.features.execution.ledger import INSERT_DECISION, DecisionRecord, decision_values
 
 _COMMANDS: Final[dict[CommandName, type[Command]]] = {
-    CommandName.ADD_MARGIN: AddMargin,
-    CommandName.CASH_IN: CashIn,
-    CommandName.CLOSE_TRADE: CloseTrade,
-    CommandName.CANCEL_ORDER: CancelOrder,
-    CommandName.SET_STOP_LOSS: SetStopLoss,
-    CommandName.SET_TAKE_PROFIT: SetTakeProfit,
-    CommandName.OPEN_TRADE: OpenTrade,
+    kind.name: kind
+    for kind in (
+        commands.AddMargin,
+        commands.CashIn,
+        commands.CloseTrade,
+        commands.CancelOrder,
+        commands.SetStopLoss,
+        commands.SetTakeProfit,
+        commands.OpenTrade,
+        commands.CrossDeposit,
+        commands.CrossWithdraw,
+        commands.CrossOrder,
+        commands.ReduceCross,
+        commands.CloseCross,
+        commands.CancelCrossOrder,
+        commands.SetCrossLeverage,
+        commands.Swap,
+        commands.WithdrawLightning,
+    )
 }
 LATE_EVIDENCE_FOR: Final = timedelta(hours=1)
 
@@ -92,7 +95,7 @@ _INSERT_ATTEMPT: Final = text(
         insert into budget_reservation (exchange_account_id, intent_id, attempt_no, position_id, amount_sats, state,
                                         reserved_at, changed_at)
         select :account, :intent, :attempt_no, :trade, cast(:amount as bigint), 'reserved', :signed_at, :signed_at
-        where cast(:amount as bigint) is not null and :command_class = 'money_in'
+        where cast(:amount as bigint) is not null and (:command_class = 'money_in' or :command = 'cash_in')
     )
     insert into attempt (exchange_account_id, intent_id, attempt_no, position_id, command_class, state, arguments,
                          amount_sats, tag, is_second_send, fence, signature_ms, signed_at, quiet_until,
@@ -217,7 +220,7 @@ async def record_state(connection: AsyncConnection, attempt: Attempt, *, answer:
         },
     )
     reservation = reservation_state(attempt.state)
-    if attempt.command_class is CommandClass.MONEY_IN and reservation is not ReservationState.RESERVED:
+    if attempt.amount_sats is not None and reservation is not ReservationState.RESERVED:
         await connection.execute(
             text(
                 "update budget_reservation set state = :state, changed_at = :at where exchange_account_id = :account "
@@ -250,24 +253,45 @@ async def list_reservations(
     rows = await connection.execute(
         text(
             """
-            select r.* from budget_reservation r left join position p using (exchange_account_id, position_id)
-            where r.exchange_account_id = :account and r.state <> 'released'
-              and (r.reserved_at > :since or p.status = 'running' or r.state = 'reserved')
+            select r.*, i.command = 'cash_in' as is_refill
+            from budget_reservation r join intent i using (exchange_account_id, intent_id)
+            where r.exchange_account_id = :account and r.state <> 'released' and r.position_id in (
+                select y.position_id from budget_reservation y
+                left join position p using (exchange_account_id, position_id)
+                where y.exchange_account_id = :account and y.state <> 'released'
+                  and (y.reserved_at > :since or p.status = 'running' or y.state = 'reserved'))
             """
         ),
         {"account": exchange_account_id, "since": now - DAY},
     )
-    return [
-        Reservation(
-            intent_id=str(row.intent_id),
-            attempt_no=row.attempt_no,
-            trade_id=TradeId(str(row.position_id)),
-            amount_sats=row.amount_sats,
-            state=ReservationState(row.state),
-            reserved_at=row.reserved_at,
-        )
-        for row in rows
-    ]
+    return [_parse_reservation(row) for row in rows]
+
+
+async def list_trade_reservations(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_ids: Iterable[TradeId]
+) -> list[Reservation]:
+    """Return everything that was ever spent on these trades, taken back from them or is reserved."""
+    rows = await connection.execute(
+        text(
+            "select r.*, i.command = 'cash_in' as is_refill from budget_reservation r "
+            "join intent i using (exchange_account_id, intent_id) where r.exchange_account_id = :account "
+            "and r.state <> 'released' and r.position_id = any(cast(:trades as uuid[]))"
+        ),
+        {"account": exchange_account_id, "trades": [str(trade_id) for trade_id in trade_ids]},
+    )
+    return [_parse_reservation(row) for row in rows]
+
+
+def _parse_reservation(row: Any) -> Reservation:
+    return Reservation(
+        intent_id=str(row.intent_id),
+        attempt_no=row.attempt_no,
+        trade_id=TradeId(str(row.position_id)),
+        amount_sats=row.amount_sats,
+        state=ReservationState(row.state),
+        reserved_at=row.reserved_at,
+        is_refill=row.is_refill,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,13 +55,14 @@ async def settle_request(
     detail: str | None,
     at: datetime,
 ) -> None:
-    """Store what became of a request; an unknown outcome is not an end."""
+    """Store what became of a request; an unknown outcome is not an end, and late evidence corrects one."""
     await connection.execute(
         text(
             "update command_request set status = :status, detail = :detail, "
             "settled_at = case when :status in ('sent', 'unknown') then null else cast(:at as timestamptz) end "
             "where exchange_account_id = :account and request_id = :request "
-            "and status in ('requested', 'sent', 'unknown')"
+            "and (status in ('requested', 'sent', 'unknown') "
+            "or (:status = 'confirmed' and status in ('not_applied', 'refused')))"
         ),
         {"status": status, "detail": detail, "at": at, "account": exchange_account_id, "request": request_id},
     )

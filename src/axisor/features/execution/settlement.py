@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from axisor.domain.commands import CancelOrder, CloseTrade, SetStopLoss, SetTakeProfit
+from axisor.domain.commands import CancelOrder, CloseTrade, OpenTrade, SetStopLoss, SetTakeProfit
 from axisor.domain.trades import Trade, TradeStatus
+from axisor.domain.units import SATS_PER_BTC, TICKS_PER_USD
 from axisor.features.execution.attempts import Attempt
 
 
@@ -50,6 +51,29 @@ def explain_growth(attempts: Sequence[Attempt], *, growth_sats: int, settled: Se
     return CounterVerdict(applied=best, foreign_sats=growth_sats - best_sum)
 
 
+def explain_cash_in(attempts: Sequence[Attempt], *, growth_sats: int, tolerance_sats: int) -> Attempt | None:
+    """Return the cash-in whose amount is the growth of the counter; None where none is.
+
+    Realizing profit moves the reference price to a tick, so what is booked may differ from what was asked for by a
+    tick's worth. Of several the nearest is meant: their amounts carry tags.
+    """
+    if growth_sats <= 0:
+        return None
+    near = [(abs((attempt.amount_sats or 0) - growth_sats), number, attempt) for number, attempt in enumerate(attempts)]
+    distance_sats, _, nearest = min(near, key=lambda entry: entry[:2], default=(tolerance_sats + 1, 0, None))
+    return nearest if distance_sats <= tolerance_sats else None
+
+
+def cash_in_tolerance_sats(trade: Trade) -> int:
+    """Return what one tick of the reference price is worth in sats, rounded up: Q·S·T / p².
+
+    The reference price moves toward the market while profit is realized; the nearest tick of the lower of the two is
+    dearest, and one tick on both sides covers the rounding.
+    """
+    lowest = min(trade.price, trade.entry_price or trade.price)
+    return -(-trade.quantity_usd * SATS_PER_BTC * TICKS_PER_USD // ((lowest - 1) * lowest)) if lowest > 1 else 0
+
+
 def shows_effect(attempt: Attempt, trade: Trade) -> bool:
     """Return whether a reading of the trade shows the effect of a command that does not change the counter.
 
@@ -63,4 +87,6 @@ def shows_effect(attempt: Attempt, trade: Trade) -> bool:
             return trade.stop_loss_price == price or trade.status is not TradeStatus.RUNNING
         case SetTakeProfit(take_profit_price=price):
             return trade.take_profit_price == price or trade.status is not TradeStatus.RUNNING
+        case OpenTrade(client_id=client_id):
+            return trade.client_id == client_id
     raise TypeError(f"{attempt.command.name} is not settled by the state of a trade")

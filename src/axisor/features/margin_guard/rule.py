@@ -82,6 +82,8 @@ class GuardRule:
     stop_share: Fraction | None
     rearm_share: Fraction = REARM_SHARE
     allow_second_send: bool = True
+    takes_back: bool = False
+    """True: added sats are taken back by itself once it is calm again."""
 
     def __post_init__(self) -> None:
         """Raise InvalidRule, naming the field, where the parts contradict each other."""
@@ -180,6 +182,7 @@ def dump_rule(rule: GuardRule) -> dict[str, Any]:
         "stop_share": None if rule.stop_share is None else str(rule.stop_share),
         "rearm_share": str(rule.rearm_share),
         "allow_second_send": rule.allow_second_send,
+        "takes_back": rule.takes_back,
     }
 
 
@@ -202,6 +205,7 @@ def load_rule(body: dict[str, Any], *, rule_id: RuleId, version: int) -> GuardRu
             stop_share=None if body["stop_share"] is None else Fraction(body["stop_share"]),
             rearm_share=Fraction(body["rearm_share"]),
             allow_second_send=body["allow_second_send"],
+            takes_back=body.get("takes_back", False),
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InvalidRule(f"the stored rule cannot be read: {error}", rule_id=rule_id, version=version) from error

@@ -1,6 +1,6 @@
 """Editing the rule of a trade: shown first, saved under its version, refused where it would fire at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -63,6 +63,8 @@ class RuleChange:
     stop_share: Decimal | None
     warn_share: Decimal | None
     version: int
+    takes_back: bool | None = None
+    """None: as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ def edited_rule(change: RuleChange, *, trade: Trade, own: GuardRule | None, defa
         ),
         stop_share=None if change.stop_share is None else share_from_number(change.stop_share),
         allow_second_send=True if base is None else base.allow_second_send,
+        takes_back=_takes_back(change, base),
     )
     return _named(rule, trade)
 
@@ -147,8 +150,14 @@ def _named(rule: GuardRule, trade: Trade) -> GuardRule:
             reserve_sats=rule.limits.reserve_sats,
         )
         if (named.rungs, named.limits, named.stop_share) == (rule.rungs, rule.limits, rule.stop_share):
-            return named
+            return replace(named, takes_back=rule.takes_back)
     return rule
+
+
+def _takes_back(change: RuleChange, base: GuardRule | None) -> bool:
+    if change.takes_back is not None:
+        return change.takes_back
+    return base is not None and base.takes_back
 
 
 class RulesService:

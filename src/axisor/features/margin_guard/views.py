@@ -8,7 +8,9 @@ from axisor.features.execution.attempts import AttemptState
 from axisor.features.margin_guard.plan import Plan
 from axisor.features.margin_guard.policy import Spending, is_at_or_beyond
 from axisor.features.margin_guard.rule import Close, GuardRule, Notify, TopUp
-from axisor.features.trading.views import GuardState, GuardView, Quote, RuleView, share_number
+from axisor.features.margin_guard.take_back import Keep, TakeBack
+from axisor.features.trading.views import GuardState, GuardView, Quote, RuleView, TakeBackView, share_number
+from axisor.infra.wire import optional_instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def rule_view(rule: GuardRule) -> RuleView:
         reserve_sats=rule.limits.reserve_sats,
         stop_share=None if rule.stop_share is None else share_number(rule.stop_share),
         cut_share=None if cut is None else share_number(cut.room_share),
+        takes_back=rule.takes_back,
     )
 
 
@@ -131,6 +134,35 @@ def guard_state(trade: Trade, facts: GuardFacts, *, quote: Quote | None, is_watc
     if quote is not None and warn_price is not None and is_at_or_beyond(trade.side, quote.last_price, warn_price):
         return "warned"
     return "calm"
+
+
+def take_back_view(plan: TakeBack | Keep, *, returnable_sats: int) -> TakeBackView:
+    """Return what could be taken back now, or why nothing is."""
+    if isinstance(plan, Keep):
+        return TakeBackView(
+            amount_sats=0,
+            returnable_sats=returnable_sats,
+            from_profit_sats=0,
+            from_margin_sats=0,
+            realizes_profit=False,
+            liquidation_price=None,
+            room_share=None,
+            safety_stop_price=None,
+            held_by=plan.reason.value,
+            held_until=optional_instant(plan.until),
+        )
+    return TakeBackView(
+        amount_sats=plan.amount_sats,
+        returnable_sats=returnable_sats,
+        from_profit_sats=plan.from_pnl_sats,
+        from_margin_sats=plan.from_margin_sats,
+        realizes_profit=plan.realizes_profit,
+        liquidation_price=usd_number(plan.liquidation_price),
+        room_share=share_number(plan.room_share),
+        safety_stop_price=_usd(plan.stop_after),
+        held_by=None,
+        held_until=None,
+    )
 
 
 def preview(plan: Plan, nights: Nights | None) -> Preview:

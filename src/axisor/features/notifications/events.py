@@ -39,6 +39,7 @@ class ActivityKind(StrEnum):
     WATCH_LOST = "watch_lost"
     WATCH_BACK = "watch_back"
     FOREIGN_TOP_UP = "foreign_top_up"
+    TAKEN_BACK = "taken_back"
     RULE_CHANGED = "rule_changed"
     FUNDING_PAID = "funding_paid"
     REQUEST_SETTLED = "request_settled"

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.commands import CommandName
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
+from axisor.features.execution.budget import Budget
 from axisor.features.execution.positions import StoredPosition, parse_row
+from axisor.features.execution.repository import list_trade_reservations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +179,7 @@ async def list_sent_money(connection: AsyncConnection, exchange_account_id: Exch
         text(
             "select exchange_account_id, position_id, amount_sats, coalesce(sent_at, signed_at) as sent_at, state "
             "from attempt where exchange_account_id = :account and command_class = 'money_in' "
-            "and state in ('sent', 'unknown') order by signed_at"
+            "and amount_sats is not null and state in ('sent', 'unknown') order by signed_at"
         ),
         {"account": exchange_account_id},
     )
@@ -204,21 +206,69 @@ class Spent:
 
 async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, now: datetime) -> Spent:
     """Return what was spent on each trade, and on the account within the 24 hours before `now`."""
-    rows = (
-        await connection.execute(
-            text(
-                "select position_id, sum(amount_sats)::bigint as sats, count(*) as top_ups, "
-                "coalesce(sum(amount_sats) filter (where reserved_at > :since), 0)::bigint as day_sats "
-                "from budget_reservation where exchange_account_id = :account and state <> 'released' "
-                "group by position_id"
-            ),
-            {"account": exchange_account_id, "since": now - timedelta(hours=24)},
-        )
-    ).all()
-    return Spent(
-        by_trade={TradeId(str(row.position_id)): (row.sats, row.top_ups) for row in rows},
-        day_sats=sum(row.day_sats for row in rows),
+    rows = await connection.execute(
+        text(
+            "select r.position_id, sum(r.amount_sats)::bigint as sats, count(*) as top_ups, "
+            "coalesce(sum(r.amount_sats) filter (where r.reserved_at > :since), 0)::bigint as day_sats, "
+            "bool_or(i.command = 'cash_in') as was_taken_back "
+            "from budget_reservation r join intent i using (exchange_account_id, intent_id) "
+            "where exchange_account_id = :account and state <> 'released' group by r.position_id"
+        ),
+        {"account": exchange_account_id, "since": now - timedelta(hours=24)},
     )
+    by_trade: dict[TradeId, tuple[int, int]] = {}
+    day_sats, taken_back = 0, set()
+    for row in rows:
+        trade_id = TradeId(str(row.position_id))
+        if row.was_taken_back:
+            taken_back.add(trade_id)
+            continue
+        by_trade[trade_id] = (row.sats, row.top_ups)
+        day_sats += row.day_sats
+    if taken_back:
+        # What was taken back repays top-ups in their order: that is told row by row.
+        budget = Budget(await list_trade_reservations(connection, exchange_account_id, taken_back))
+        day_sats += budget.day_spent_sats(now)
+        by_trade |= {
+            trade_id: (budget.position_spent_sats(trade_id), budget.position_count(trade_id)) for trade_id in taken_back
+        }
+    return Spent(by_trade=by_trade, day_sats=day_sats)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movements:
+    """What of a trade's margin moved lately: when a top-up last took effect, and what is under way."""
+
+    last_top_up_at: datetime | None = None
+    is_top_up_open: bool = False
+    is_take_back_open: bool = False
+
+
+async def list_movements(
+    connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, since: datetime
+) -> dict[TradeId, Movements]:
+    """Return the movements of margin that began after `since` or are still in doubt, by trade."""
+    rows = await connection.execute(
+        text(
+            "select a.position_id, "
+            "max(coalesce(a.settled_at, a.signed_at)) filter (where i.command = 'add_margin' "
+            "and a.state in ('confirmed', 'late_confirmed')) as last_top_up_at, "
+            "bool_or(i.command = 'add_margin' and a.state in ('sent', 'unknown')) as is_top_up_open, "
+            "bool_or(i.command = 'cash_in' and a.state in ('sent', 'unknown')) as is_take_back_open "
+            "from attempt a join intent i using (exchange_account_id, intent_id) "
+            "where exchange_account_id = :account and i.command in ('add_margin', 'cash_in') "
+            "and (a.signed_at > :since or a.state in ('sent', 'unknown')) group by a.position_id"
+        ),
+        {"account": exchange_account_id, "since": since},
+    )
+    return {
+        TradeId(str(row.position_id)): Movements(
+            last_top_up_at=row.last_top_up_at,
+            is_top_up_open=row.is_top_up_open,
+            is_take_back_open=row.is_take_back_open,
+        )
+        for row in rows
+    }
 
 
 def _account(row: Any) -> ExchangeAccount:

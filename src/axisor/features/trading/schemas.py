@@ -63,6 +63,12 @@ class AddMarginBody(Body):
     amount_sats: int = Field(strict=True, ge=1, le=2_100_000_000_000_000)
 
 
+class TakeBackBody(Body):
+    """What is to come back at most; all that may, without an amount."""
+
+    amount_sats: int | None = Field(default=None, strict=True, ge=1, le=2_100_000_000_000_000)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestView:
     """A command that a person asked for; `unknown` is a state of its own: it may have taken effect."""

@@ -34,6 +34,12 @@ class KeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class NothingToTakeBack(Conflict):
+    """No added sats can come back of this trade now."""
+
+    code = "nothing_to_take_back"
+
+
 class TradingService:
     """Use cases of a signed-in person; each is one transaction, and the owner process is nudged after it."""
 
@@ -80,6 +86,29 @@ class TradingService:
             CommandName.ADD_MARGIN,
             {"amount_sats": amount_sats},
             idempotency_key=idempotency_key,
+        )
+
+    async def request_take_back(
+        self,
+        *,
+        user_id: UserId,
+        exchange_account_id: ExchangeAccountId,
+        trade_id: TradeId,
+        amount_sats: int | None,
+        idempotency_key: str,
+    ) -> CommandRequest:
+        """Return the request to take added sats back, at most `amount_sats`, new or as stored under the same key.
+
+        How much really may be taken is decided when it is carried out.
+
+        Raises:
+            NotFound: the person has no such trade.
+            TradeNotRunning: it does not run.
+            KeyReused: the key was used for something else.
+        """
+        arguments = {} if amount_sats is None else {"amount_sats": amount_sats}
+        return await self._request(
+            user_id, exchange_account_id, trade_id, CommandName.CASH_IN, arguments, idempotency_key=idempotency_key
         )
 
     async def get_request(self, *, user_id: UserId, request_id: str) -> CommandRequest:

@@ -40,6 +40,7 @@ class RuleView:
     reserve_sats: int
     stop_share: float | None
     cut_share: float | None
+    takes_back: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,25 @@ class GuardView:
     covered_to_price: float | None
     state: GuardState
     is_spending_stopped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeBackView:
+    """What of the added sats could come back now; `amount_sats` is 0 and `held_by` says why where nothing can.
+
+    `realizes_profit`: profit is taken first, and only what is left leaves the margin.
+    """
+
+    amount_sats: int
+    returnable_sats: int
+    from_profit_sats: int
+    from_margin_sats: int
+    realizes_profit: bool
+    liquidation_price: float | None
+    room_share: float | None
+    safety_stop_price: float | None
+    held_by: str | None
+    held_until: Instant | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +124,8 @@ class TradeView:
     facts_source: str
     twin_trade_id: str | None
     kept_sats: int | None
+    take_back: TakeBackView | None
+    """Null where nothing was added, or nothing is guarded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +224,7 @@ def trade_view(
     guard: GuardView | None,
     twin: StoredPosition | None,
     now: datetime,
+    take_back: TakeBackView | None = None,
 ) -> TradeView:
     """Return the trade as its owner sees it.
 
@@ -263,6 +286,7 @@ def trade_view(
         facts_source=position.source,
         twin_trade_id=None if twin is None else twin.trade.trade_id,
         kept_sats=_kept_sats(own, twin, quote, fee_rate=fee_rate),
+        take_back=take_back,
     )
 
 

@@ -10,7 +10,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.factories.wire_trades import a_wire_account, a_wire_ticker, a_wire_trade
+from tests.factories.wire_trades import (
+    a_wire_account,
+    a_wire_cross_order,
+    a_wire_cross_position,
+    a_wire_swap,
+    a_wire_ticker,
+    a_wire_trade,
+)
 
 from axisor.adapters.lnmarkets import parse
 from axisor.domain.errors import ExchangeProtocolError
@@ -47,6 +54,38 @@ REST: list[tuple[Callable[[bytes], object], dict[str, Any]]] = [
         parse.parse_funding_fee_page,
         {"data": [{"fee": 1, "settlementId": "s", "time": "2026-08-20T12:00:00Z", "tradeId": "t"}], "nextCursor": None},
     ),
+    (parse.parse_cross_order, a_wire_cross_order()),
+    (parse.parse_cross_orders, a_wire_cross_order()),
+    (parse.parse_cross_order_page, {"data": [a_wire_cross_order()], "nextCursor": None}),
+    (parse.parse_cross_position, a_wire_cross_position()),
+    (
+        parse.parse_cross_transfer_page,
+        {"data": [{"id": "t", "time": "2026-08-20T12:00:00Z", "amount": -100}], "nextCursor": "c"},
+    ),
+    (parse.parse_swap, a_wire_swap()),
+    (parse.parse_swap_page, {"data": [a_wire_swap(createdAt="2026-08-20T12:00:00Z")], "nextCursor": None}),
+    (
+        parse.parse_withdrawal_page,
+        {
+            "data": [
+                {
+                    "id": "w",
+                    "amount": 5,
+                    "paymentHash": "9f" * 32,
+                    "status": "processed",
+                    "createdAt": "2026-08-20T12:00:00Z",
+                    "fee": 1,
+                }
+            ],
+            "nextCursor": None,
+        },
+    ),
+    (parse.parse_new_withdrawal, {"id": "w", "amount": 5, "maxFees": 1, "paymentHash": "9f" * 32}),
+    (
+        parse.parse_deposit_page,
+        {"data": [{"id": "d", "createdAt": "2026-08-20T12:00:00Z", "amount": 5}], "nextCursor": None},
+    ),
+    (parse.parse_new_deposit, {"depositId": "d", "paymentRequest": "lnbc1"}),
 ]
 STREAM: list[tuple[Callable[[msgspec.Raw], object], dict[str, Any]]] = [
     (partial(parse.parse_last_price, received_boottime_s=0.0), {"time": 1787227200123, "lastPrice": 100000}),

@@ -59,3 +59,63 @@ def test_the_next_state_of_a_reservation_replaces_it() -> None:
     assert budget.reserved_sats() == 0
     budget.put(a_reservation(1_000, state=ReservationState.RELEASED))
     assert budget.position_spent_sats(TRADE_ID) == 0
+
+
+def a_refill(amount_sats: int, **changes: Any) -> Reservation:
+    changes = {"intent_id": "refill", "state": ReservationState.SPENT, "is_refill": True} | changes
+    return a_reservation(amount_sats, **changes)
+
+
+def test_what_was_taken_back_refills_the_limit_and_not_the_count() -> None:
+    budget = Budget([a_reservation(1_000, state=ReservationState.SPENT), a_refill(600)])
+    assert (budget.position_spent_sats(TRADE_ID), budget.position_count(TRADE_ID)) == (400, 1)
+    assert budget.day_spent_sats(NOW) == 400
+
+
+def test_what_is_on_its_way_back_refills_nothing_yet() -> None:
+    budget = Budget([a_reservation(1_000), a_refill(600, state=ReservationState.RESERVED)])
+    assert (budget.position_spent_sats(TRADE_ID), budget.reserved_sats()) == (1_000, 1_000)
+    budget.put(a_refill(600, state=ReservationState.RELEASED))
+    assert budget.position_spent_sats(TRADE_ID) == 1_000
+
+
+def test_what_is_taken_back_repays_the_oldest_top_up_so_that_no_day_is_freed_by_it() -> None:
+    long_ago = NOW - timedelta(hours=30)
+    budget = Budget(
+        [
+            a_reservation(1_000, intent_id="old", state=ReservationState.SPENT, reserved_at=long_ago),
+            a_reservation(200, intent_id="new", state=ReservationState.SPENT),
+            a_refill(900),
+        ]
+    )
+    assert budget.position_spent_sats(TRADE_ID) == 300
+    assert budget.day_spent_sats(NOW) == 200
+    budget.put(a_refill(150, intent_id="refill 2"))
+    assert (budget.position_spent_sats(TRADE_ID), budget.day_spent_sats(NOW)) == (150, 150)
+
+
+def test_taking_back_more_than_was_spent_frees_nothing_of_other_trades_and_of_later_top_ups() -> None:
+    budget = Budget(
+        [
+            a_reservation(100, state=ReservationState.SPENT, reserved_at=NOW - timedelta(hours=2)),
+            a_refill(500, reserved_at=NOW - timedelta(hours=1)),
+            a_reservation(300, intent_id="later", state=ReservationState.SPENT),
+            a_reservation(40, intent_id="other", trade_id=OTHER, state=ReservationState.SPENT),
+        ]
+    )
+    assert budget.position_spent_sats(TRADE_ID) == 300
+    assert budget.day_spent_sats(NOW) == 340
+
+
+def test_the_rows_of_an_ended_trade_stay_together_while_one_of_them_counts() -> None:
+    long_ago = NOW - timedelta(hours=30)
+    budget = Budget(
+        [
+            a_reservation(1_000, state=ReservationState.SPENT, reserved_at=long_ago),
+            a_refill(400),
+        ]
+    )
+    budget.forget_ended(set(), NOW)
+    assert budget.position_spent_sats(TRADE_ID) == 600
+    budget.forget_ended(set(), NOW + timedelta(hours=25))
+    assert budget.position_spent_sats(TRADE_ID) == 0

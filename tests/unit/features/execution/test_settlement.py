@@ -7,6 +7,7 @@ from axisor.domain.commands import (
     AddMargin,
     CancelOrder,
     CashIn,
+    CloseCross,
     CloseTrade,
     Command,
     OpenTrade,
@@ -92,8 +93,14 @@ def test_a_take_profit_shows_by_its_value_or_by_the_end_of_the_trade() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [AddMargin(trade_id=TRADE_ID, amount_sats=1), CashIn(trade_id=TRADE_ID, amount_sats=1), OPEN_TRADE],
+    [AddMargin(trade_id=TRADE_ID, amount_sats=1), CashIn(trade_id=TRADE_ID, amount_sats=1), CloseCross()],
 )
 def test_what_a_counter_or_a_list_settles_is_not_read_off_one_trade(command: Command) -> None:
     with pytest.raises(TypeError, match=command.name):
         shows_effect(an_attempt(command), a_running_trade())
+
+
+def test_a_new_trade_is_known_by_its_client_id() -> None:
+    attempt = an_attempt(OPEN_TRADE)
+    assert shows_effect(attempt, a_running_trade(client_id=OPEN_TRADE.client_id))
+    assert not shows_effect(attempt, a_running_trade(client_id="somebody else's"))
