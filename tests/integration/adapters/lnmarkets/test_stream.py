@@ -235,11 +235,12 @@ async def test_frames_that_are_not_understood_are_passed_over(venue: StreamServe
 
 
 async def test_a_busy_consumer_is_not_taken_for_a_silent_server(venue: StreamServer) -> None:
-    async with listening(a_market_feed(venue)) as listener:
+    patient = {"silent_after_s": 1.5, "frozen_after_s": 1.5}  # the test's own pushes may hold the loop for some tenths
+    async with listening(a_market_feed(venue, **patient)) as listener:
         await listener.expect(FeedUp)
         for number in range(6_000):  # more than the feed's queue holds, so the socket itself has to wait
             await venue.push(LAST_PRICE, A_PRICE | {"time": 1787227200123 + number})
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(2.5)
         for _ in range(6_000):
             await listener.expect(LastPrice)
     assert len(venue.connections) == 1
