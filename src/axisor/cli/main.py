@@ -369,7 +369,9 @@ def bench(
 ) -> None:
     """Measure the trigger index against its peers, in one run, with both sides' answers compared."""
     from axisor.cli.bench import find_benches, run_benches
+    from axisor.infra import logs
 
+    logs.configure(role="bench", level="warning", form="text", log_dir=None)
     benches = find_benches(names or [])
     if only_list:
         for one in benches:
