@@ -84,12 +84,12 @@ class FileLease:
         now_s = self._clock.boottime_s()
         with self._locked():
             present = self._read()
-            if present is not None and present.boot_id == _boot_id():
+            if present is not None and present.boot_id == self._boot_id():
                 is_free = (
                     present.is_released
                     or present.expires_boottime_s <= now_s
                     or present.owner_pid == is_dead_pid
-                    or not _is_alive(present.owner_pid)
+                    or not self._is_alive(present.owner_pid)
                 )
                 if not is_free and present.owner != self._owner:
                     return None
@@ -97,7 +97,7 @@ class FileLease:
             ends_s = None
             if present is not None and not present.is_released:
                 # The owner of a lease of an earlier boot sent whatever it sent before this boot.
-                ends_s = min(present.expires_boottime_s, now_s) if present.boot_id == _boot_id() else 0.0
+                ends_s = min(present.expires_boottime_s, now_s) if present.boot_id == self._boot_id() else 0.0
             self._write(fence, now_s + self._ttl_s, is_released=False)
             self._fence = fence
             self._expires_s = now_s + self._ttl_s
@@ -142,7 +142,7 @@ class FileLease:
             return None
 
     def _write(self, fence: int, expires_s: float, *, is_released: bool) -> None:
-        record = LeaseRecord(self._owner, os.getpid(), fence, expires_s, is_released, _boot_id())
+        record = LeaseRecord(self._owner, os.getpid(), fence, expires_s, is_released, self._boot_id())
         scratch = self._path.with_suffix(f".{os.getpid()}")
         with scratch.open("wb") as file:
             file.write(msgspec.json.encode(record))
@@ -150,17 +150,15 @@ class FileLease:
             os.fsync(file.fileno())  # a torn lease after a power cut would stop the guard
         scratch.replace(self._path)
 
+    def _boot_id(self) -> str:
+        path = Path("/proc/sys/kernel/random/boot_id")
+        return path.read_text().strip() if path.exists() else "unknown"
 
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else "unknown"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    def _is_alive(self, pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
         return True
-    return True

@@ -1,0 +1,250 @@
+"""The judge: what was due by the tape, and what the exchange's books say was done. Axisor's own word counts for nothing.
+
+For every trade the tape is walked second by second beside the books: a top-up falls due when the price reaches the
+mark that follows from the margin in the books, and stays due until it is served or the price recovers. A top-up that
+stayed due for longer than the promised time without an effect is lost; an effect that nothing called for is a double.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from tests.virtual.venue import Effect
+
+from axisor.domain.liquidation import isolated_liquidation_price
+from axisor.domain.trades import PositionSide
+from axisor.domain.units import Price
+from axisor.features.margin_guard.rule import GuardRule, TopUp
+from axisor.paper.records import CloseKind, PaperTrade
+
+if TYPE_CHECKING:
+    from tests.virtual.scenario import Run
+
+PROMISE_S: Final = 115.0
+"""A due top-up is served by then whatever single fault strikes: freeze, lease, restart, quiet period, a second try."""
+SPEED_WINDOWS_S: Final = (2, 10, 30)
+QUIET_S: Final = 40.0
+
+
+@dataclass
+class Book:
+    """What is known of one trade's dues."""
+
+    is_armed: bool = True
+    due_since_s: float | None = None
+    since_s: float | None = None
+    """Since when the price has been beyond the mark without a break."""
+    served: list[Effect] = field(default_factory=list)
+    extra: list[Effect] = field(default_factory=list)
+    second: list[Effect] = field(default_factory=list)
+    late: list[Effect] = field(default_factory=list)
+    lost: int = 0
+    due: int = 0
+    passed: int = 0
+    counted: int = 0
+    is_exhausted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one run."""
+
+    seed: int
+    due: int
+    served: int
+    lost: int
+    doubled: int
+    second_sends: int
+    late_doubles: int
+    passed_by: int
+    over_budget_sats: int
+    injected: Counter[str]
+    settle_s: tuple[float, ...]
+    wait_s: tuple[float, ...]
+    unsettled: int
+    discrepancies: tuple[str, ...]
+    endings: Counter[str]
+    failures: tuple[str, ...]
+    stale_fence_effects: int
+    trace: int
+
+    @property
+    def is_good(self) -> bool:
+        return not self.complaints()
+
+    def complaints(self) -> list[str]:
+        """Return everything that breaks a promise."""
+        found = []
+        if self.lost:
+            found.append(f"{self.lost} of {self.due} due top-ups lost")
+        if self.doubled:
+            found.append(f"{self.doubled} top-ups doubled")
+        if self.over_budget_sats:
+            found.append(f"{self.over_budget_sats} sats above the limit")
+        found += self.discrepancies
+        found += self.failures
+        return found
+
+
+class Judge:
+    """Walks the tape beside the books."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, Book] = {}
+        self._prices: list[tuple[float, Price]] = []
+
+    def look(self, run: "Run", price: Price) -> None:
+        """Take the effects since the last tick: they were decided on the prices before this one."""
+        for trade_id, (trade, rule) in run.trades.items():
+            book = self._books.setdefault(trade_id, Book())
+            effects = [effect for effect in run.venue.effects if effect.trade_id == trade_id]
+            for effect in effects[book.counted :]:
+                self._take_effect(run, book, effect, trade)
+            book.counted = len(effects)
+
+    def take_tick(self, run: "Run", price: Price) -> None:
+        """See what this price makes due."""
+        now_s = run.world.now_s
+        self._prices.append((now_s, price))
+        for trade_id, (trade, rule) in run.trades.items():
+            book = self._books.setdefault(trade_id, Book())
+            rung = rule.rung(TopUp)
+            if rung is None:
+                continue
+            if trade_id not in run.account.live:
+                self._end(book, now_s)
+                continue
+            share = _room_share(trade, price)
+            if not book.is_armed and share >= rung.room_share + rule.rearm_share:
+                book.is_armed = True
+            if share > rung.room_share:
+                if book.due_since_s is not None:
+                    book.passed += 1
+                book.due_since_s = None
+                continue
+            if book.is_armed and book.due_since_s is None and self._can_pay(run, book, trade, rule):
+                book.due_since_s = now_s
+            if book.due_since_s is not None and now_s - book.due_since_s > PROMISE_S:
+                book.due += 1
+                book.lost += 1
+                book.due_since_s, book.is_armed = None, False
+
+    def _end(self, book: Book, now_s: float) -> None:
+        book.due_since_s = None
+        book.is_armed = False
+
+    def _can_pay(self, run: "Run", book: Book, trade: PaperTrade, rule: GuardRule) -> bool:
+        """Return whether limits and balance leave enough for a top-up worth sending."""
+        added = run.venue.booked_top_ups(run.account, trade.trade_id)
+        left = rule.limits.position_sats - sum(added)
+        most = rule.limits.max_count
+        promised = sum(row.amount_sats for row in run.attempts if row.position_id == trade.trade_id) - sum(added)
+        return left - max(0, promised) >= 1000 and (most is None or len(run.attempts) < most)
+
+    def _take_effect(self, run: "Run", book: Book, effect: Effect, trade: PaperTrade) -> None:
+        if book.due_since_s is not None or (book.is_armed and self._was_due(run, effect, trade)):
+            book.due += 1
+            book.served.append(effect)
+            book.due_since_s, book.is_armed = None, False
+            return
+        if effect.is_beyond_bound or any(earlier.is_beyond_bound for earlier in book.served + book.late):
+            book.late.append(effect)
+        elif self._may_not_wait(effect, trade, book):
+            book.second.append(effect)
+        elif self._was_due(run, effect, trade):
+            book.due += 1
+            book.served.append(effect)
+            book.is_armed = False
+        else:
+            book.extra.append(effect)
+
+    def _was_due(self, run: "Run", effect: Effect, trade: PaperTrade) -> bool:
+        """Return whether the price had reached the mark when the request left, by the margin before it."""
+        rung = run.trades[trade.trade_id][1].rung(TopUp)
+        assert rung is not None
+        before = trade.margin_sats - effect.amount_sats
+        recent = [price for at_s, price in self._prices if effect.sent_at_s - 3 <= at_s <= effect.sent_at_s]
+        return any(_room_share(trade, price, margin_sats=before) <= rung.room_share for price in recent)
+
+    def _may_not_wait(self, effect: Effect, trade: PaperTrade, book: Book) -> bool:
+        """Return whether, by the tape alone, liquidation was nearer than the quiet period when a second was sent."""
+        past = [(at_s, price) for at_s, price in self._prices if at_s <= effect.sent_at_s]
+        if not past or not book.served:
+            return False
+        now_s, price = past[-1]
+        liquidation = _liquidation(trade, trade.margin_sats - effect.amount_sats)
+        left = trade.side.sign * (price - liquidation)
+        for window_s in SPEED_WINDOWS_S:
+            then_s, then = next(entry for entry in past if entry[0] >= now_s - window_s - 1)
+            if now_s > then_s:
+                speed = trade.side.sign * (then - price) / (now_s - then_s)
+                if speed > 0 and left / speed < QUIET_S + 5:
+                    return True
+        return False
+
+    def verdict(self, run: "Run") -> Verdict:
+        books = self._books
+        over = 0
+        for trade_id, (_, rule) in run.trades.items():
+            over += max(0, sum(run.venue.booked_top_ups(run.account, trade_id)) - rule.limits.position_sats)
+        attempts = run.attempts
+        endings: Counter[str] = Counter()
+        for trade_id in run.trades:
+            ended = run.venue.ended(run.account, trade_id)
+            endings["alive" if ended is None else str(ended.close_kind)] += 1
+        settled = [
+            (row.settled_at - row.signed_at).total_seconds()
+            for row in attempts
+            if row.settled_at is not None and row.state in ("confirmed", "not_applied")
+        ]
+        failures = [
+            str(context.get("message")) + repr(context.get("exception"))
+            for process in run.world.processes
+            for context in process.loop.failures
+        ]
+        return Verdict(
+            seed=run.night.seed,
+            due=sum(book.due for book in books.values()),
+            served=sum(len(book.served) for book in books.values()),
+            lost=sum(book.lost for book in books.values()),
+            doubled=sum(len(book.extra) for book in books.values()),
+            second_sends=sum(len(book.second) for book in books.values()),
+            late_doubles=sum(len(book.late) for book in books.values()),
+            passed_by=sum(book.passed for book in books.values()),
+            over_budget_sats=over,
+            injected=Counter({str(kind): count for kind, count in run.plan.injected.items()}),
+            settle_s=tuple(settled),
+            wait_s=(),
+            unsettled=sum(row.state in ("sent", "unknown") for row in attempts),
+            discrepancies=tuple(run.discrepancies),
+            endings=endings,
+            failures=tuple(failures),
+            stale_fence_effects=0,
+            trace=hash(tuple((effect.at_s, effect.amount_sats) for effect in run.venue.effects)),
+        )
+
+
+def _liquidation(trade: PaperTrade, margin_sats: int) -> Price:
+    return isolated_liquidation_price(
+        side=trade.side, quantity_usd=trade.quantity_usd, price=trade.price, collateral_sats=margin_sats
+    )
+
+
+def _room_share(trade: PaperTrade, price: Price, *, margin_sats: int | None = None) -> Fraction:
+    """Return room as a share of full room, at the pessimistic quote half a dollar away."""
+    liquidation = trade.liquidation_price if margin_sats is None else _liquidation(trade, margin_sats)
+    at_entry = _liquidation_at_entry(trade)
+    quote = price - 1 if trade.side is PositionSide.LONG else price + 1
+    room = Fraction(trade.side.sign * (quote - liquidation), quote)
+    full = Fraction(trade.side.sign * (trade.entry_price - at_entry), trade.entry_price)
+    return room / full
+
+
+def _liquidation_at_entry(trade: PaperTrade) -> Price:
+    return isolated_liquidation_price(
+        side=trade.side,
+        quantity_usd=trade.quantity_usd,
+        price=trade.entry_price,
+        collateral_sats=trade.entry_margin_sats,
+    )
