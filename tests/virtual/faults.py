@@ -33,6 +33,9 @@ class FaultKind(StrEnum):
     CLOCK_FORWARD = "clock_5_minutes_forward"
     CLOCK_BACK = "clock_5_minutes_back"
     DATABASE_AWAY = "database_away_for_a_minute"
+    FUNDING = "funding_settles"
+    ROUTINE_STORM = "storm_of_routine_readings"
+    TWO_HOSTS = "a_second_host_guards_by_mistake"
 
     FAIL_COMMIT = "commit_fails"
     SLOW_COMMIT = "commit_is_slow"
@@ -71,6 +74,11 @@ class Plan:
         self.is_armed = False
         self.seen: Counter[Step] = Counter()
         self.injected: Counter[FaultKind] = Counter()
+
+    @property
+    def is_spent(self) -> bool:
+        """Return whether every fault has struck, or never will."""
+        return not self._left
 
     async def before(self, step: Step, process: Process) -> None:
         self.strike(step, process, is_before=True)

@@ -7,7 +7,7 @@ credentials service and the processes' supervisor.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from tests.virtual.world import Process, World
 
 from axisor.adapters.lnmarkets.auth import Credentials, VenueClock
 from axisor.adapters.lnmarkets.client import ClientConfig, LnMarketsClient
-from axisor.adapters.lnmarkets.limits import PRIVATE_LIMIT, PUBLIC_LIMIT, TokenBucket
+from axisor.adapters.lnmarkets.limits import PRIVATE_LIMIT, PUBLIC_LIMIT, RateLimit, TokenBucket
 from axisor.domain.commands import AddMargin, Command
 from axisor.features.execution.executor import Executor, Timing
 from axisor.features.execution.recorder import Recorder
@@ -32,12 +32,22 @@ from axisor.monitor.market import MarketState
 from axisor.monitor.reader import WatchTiming
 from axisor.monitor.shard import AccountRow, NetworkWatch, Shard
 from axisor.ports.credentials import Network
-from axisor.ports.exchange import SignedRequest
+from axisor.ports.exchange import Lane, SignedRequest
 from axisor.settings import GuardSettings
 
 GUARD: Final = GuardSettings()
 """The production constants."""
 BOOT_ID: Final = "one boot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """What of the product's safety is switched off, to prove that the judge would see it."""
+
+    quiet_period_s: float | None = None
+    has_fence: bool = True
+    private_limit: RateLimit = PRIVATE_LIMIT
+    executor: type[Executor] = Executor
 
 
 @dataclass
@@ -70,6 +80,16 @@ class VirtualLease(FileLease):
         self._clock = process.clock
         self._fence: int | None = None
         self._expires_s = float("-inf")
+
+    has_fence = True
+
+    @property
+    def is_held(self) -> bool:
+        return super().is_held or not self.has_fence
+
+    def renew(self) -> None:
+        if self.has_fence:
+            super().renew()
 
     def _boot_id(self) -> str:
         return BOOT_ID
@@ -156,9 +176,22 @@ class Installation:
     database: VirtualDatabase
     credentials: dict[str, Credentials]
     allow_second_send: bool = True
+    mutation: Mutation = Mutation()
     disk: Disk = field(default_factory=Disk)
     processes: list[Process] = field(default_factory=list)
-    executors: list[Executor] = field(default_factory=list)
+    buckets: list[tuple[Process, WatchedBucket]] = field(default_factory=list)
+
+    def add_host(self) -> None:
+        """Let a second host guard the same accounts on the same database: its lease file knows nothing of ours."""
+        other = replace(self, disk=Disk(), processes=[])
+        other.start_monitor()
+
+    def storm(self, process: Process) -> None:
+        """Let a hundred routine readings ask for the tokens of the account's key."""
+        for owner, bucket in self.buckets:
+            if owner is process:
+                for _ in range(100):
+                    process.loop.create_task(bucket.acquire(Lane.ROUTINE, deadline_s=60), name="routine")
 
     def start_monitor(self) -> Process:
         """Start a monitor process; it waits for the lease if another has it."""
@@ -189,6 +222,7 @@ class Installation:
         When the shard ends, with whatever, the supervisor starts the next process.
         """
         lease = VirtualLease(self.disk, process, self.is_alive)
+        lease.has_fence = self.mutation.has_fence
         database = DatabaseLink(self.database, process)
         spool = VirtualSpool(self.disk, process)
         parts: Any = SimpleNamespace(
@@ -215,7 +249,8 @@ class Installation:
                 self.world.after(0.5, self.start_monitor)
 
     async def _guard(self, process: Process, parts: Any) -> None:
-        plan, venue = self.plan, self.venue
+        plan, venue, least_s = self.plan, self.venue, self.mutation.quiet_period_s
+        quiet_period_s = GUARD.quiet_period_s if least_s is None else least_s
         watch = NetworkWatch(
             network=Network.PAPER,
             feed=Socket(process, plan),
@@ -228,8 +263,9 @@ class Installation:
         async def make_runtime(
             account: AccountRow, watch: NetworkWatch, tasks: TaskSet
         ) -> tuple[AccountRuntime, Callable[[], Awaitable[None]]]:
-            limiter = WatchedBucket(PRIVATE_LIMIT, process.clock)
+            limiter = WatchedBucket(self.mutation.private_limit, process.clock)
             limiter.attach(plan, process)
+            self.buckets.append((process, limiter))
             client = StruckClient(
                 ClientConfig(),
                 clock=process.clock,
@@ -242,7 +278,7 @@ class Installation:
             client._http = VirtualTransport(venue, process)  # noqa: SLF001 - the one seam between us and the network
             feed = Socket(process, plan)
             venue.account_feeds.append((account.exchange_account_id, feed.hear))
-            executor = Executor(
+            executor = self.mutation.executor(
                 exchange_account_id=account.exchange_account_id,
                 client=client,
                 database=parts.database,
@@ -252,13 +288,12 @@ class Installation:
                 clock=process.clock,
                 timing=Timing(
                     signature_window_s=GUARD.signature_window_s,
-                    quiet_period_s=GUARD.quiet_period_s,
+                    quiet_period_s=quiet_period_s,
                     send_deadline_s=GUARD.send_deadline_s,
                     commit_deadline_s=GUARD.commit_deadline_s,
                 ),
                 tasks=tasks,
             )
-            self.executors.append(executor)
             runtime = AccountRuntime(
                 user_id=account.user_id,
                 exchange_account_id=account.exchange_account_id,

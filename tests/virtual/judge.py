@@ -66,7 +66,6 @@ class Verdict:
     discrepancies: tuple[str, ...]
     endings: Counter[str]
     failures: tuple[str, ...]
-    stale_fence_effects: int
     trace: int
 
     @property
@@ -93,6 +92,13 @@ class Judge:
     def __init__(self) -> None:
         self._books: dict[str, Book] = {}
         self._prices: list[tuple[float, Price]] = []
+
+    @property
+    def has_served(self) -> bool:
+        """Return whether something was due, and nothing is any more."""
+        return any(book.served for book in self._books.values()) and not any(
+            book.due_since_s is not None for book in self._books.values()
+        )
 
     def look(self, run: "Run", price: Price) -> None:
         """Take the effects since the last tick: they were decided on the prices before this one."""
@@ -215,12 +221,11 @@ class Judge:
             over_budget_sats=over,
             injected=Counter({str(kind): count for kind, count in run.plan.injected.items()}),
             settle_s=tuple(settled),
-            wait_s=(),
+            wait_s=tuple(wait_s for _, bucket in run.installation.buckets for wait_s in bucket.waits_s),
             unsettled=sum(row.state in ("sent", "unknown") for row in attempts),
             discrepancies=tuple(run.discrepancies),
             endings=endings,
             failures=tuple(failures),
-            stale_fence_effects=0,
             trace=hash(tuple((effect.at_s, effect.amount_sats) for effect in run.venue.effects)),
         )
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 from tests.virtual.database import Row, VirtualDatabase
 from tests.virtual.faults import FaultKind, Plan, Strike
-from tests.virtual.guard import Installation
+from tests.virtual.guard import Installation, Mutation
 from tests.virtual.judge import Judge, Verdict
 from tests.virtual.venue import Venue
 from tests.virtual.world import Process, World
@@ -31,6 +31,7 @@ LOG_VARIABLE: Final = "AXISOR_NIGHT_LOG"
 ENTRY: Final = Price(124_000)
 REST_S: Final = 2.0
 """How long an account is guarded before the tape begins: its stops are placed by then."""
+SETTLED_FOR_S: Final = 6
 DATABASE_AWAY_S: Final = 60.0
 PAST_LEASE_S: Final = 6.0
 PAST_QUIET_S: Final = 50.0
@@ -62,6 +63,9 @@ class Night:
     orders: tuple[Order, ...] = (Order(),)
     balance_sats: int = 5_000_000
     allow_second_send: bool = True
+    mutation: Mutation = Mutation()
+    ends_when_settled: bool = False
+    """Stop as soon as nothing is due, in doubt, on its way or asleep any more."""
 
 
 @dataclass
@@ -81,6 +85,7 @@ class Run:
 
     @property
     def attempts(self) -> list[Row]:
+        """Return the top-ups that the database knows."""
         return [row for row in self.database.rows("attempt") if row.command_class == "money_in"]
 
 
@@ -130,7 +135,13 @@ def _begin(night: Night) -> Run:
     database = VirtualDatabase(world, plan)
     account = venue.account(balance_sats=night.balance_sats, name="trader")
     installation = Installation(
-        world, plan, venue, database, {account.account_id: venue.credentials(account)}, night.allow_second_send
+        world,
+        plan,
+        venue,
+        database,
+        {account.account_id: venue.credentials(account)},
+        allow_second_send=night.allow_second_send,
+        mutation=night.mutation,
     )
     run = Run(night, world, venue, database, installation, plan, account)
     runs.append(run)
@@ -176,7 +187,7 @@ def _play(run: Run) -> None:
     world.after(1.0, lambda: venue.tick(ENTRY))
     world.run_until(begun_s + REST_S)
     run.plan.is_armed = True
-    start_s = world.now_s
+    start_s, settled_s = world.now_s, 0
     for after_s, kind in night.storms:
         world.after(after_s, lambda kind=kind: run.plan.let_happen(kind, run.installation.processes[-1]))
     for second, price in enumerate(night.tape):
@@ -184,11 +195,26 @@ def _play(run: Run) -> None:
         run.judge.look(run, price)
         venue.tick(price)
         run.judge.take_tick(run, price)
+        settled_s = settled_s + 1 if _is_settled(run) else 0
+        if night.ends_when_settled and settled_s >= SETTLED_FOR_S:
+            break
         if second % 20 == 0:
             run.discrepancies += venue.engine.discrepancies(is_deep=False)
-    world.run_until(start_s + len(night.tape))
-    run.judge.look(run, night.tape[-1])
+    world.run_until(world.now_s + 1)
+    run.judge.look(run, venue.engine.last_price)
     run.discrepancies += venue.engine.discrepancies(is_deep=True)
+
+
+def _is_settled(run: Run) -> bool:
+    return (
+        run.plan.is_spent
+        and run.judge.has_served
+        and not run.venue.late_under_way
+        and not any(process.is_frozen for process in run.installation.processes if not process.is_dead)
+        and not run.database.is_away
+        and not any(row.state in ("sent", "unknown") for row in run.attempts)
+        and run.installation.disk.spooled == b""
+    )
 
 
 def strike(run: Run, kind: FaultKind, process: Process) -> None:
@@ -209,5 +235,12 @@ def strike(run: Run, kind: FaultKind, process: Process) -> None:
                 each.clock.wall_ahead_s += step_s
         case FaultKind.DATABASE_AWAY:
             run.database.go_away(DATABASE_AWAY_S)
+        case FaultKind.FUNDING:
+            settlement = f"settlement {run.plan.injected[kind]}"
+            run.venue.settle_funding(settlement)
+        case FaultKind.ROUTINE_STORM:
+            installation.storm(process)
+        case FaultKind.TWO_HOSTS:
+            installation.add_host()
         case _:
             raise NotImplementedError(kind)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, Final
@@ -42,6 +43,7 @@ QUIET_S: Final = 40.0
 LATE_S: Final = (5.5, 39.5)
 TOO_LATE_S: Final = (42.0, 60.0)
 """When a late effect is booked, in seconds after its signature."""
+FUNDING_RATE: Final = Decimal("0.0005")
 ROUTES: Final = {**ACCOUNT_ROUTES, **ISOLATED_ROUTES, **PUBLIC_ROUTES}
 _EVENTS: Final = {
     PaperEvent.FILLED: (TradeEventKind.FILLED, None),
@@ -110,6 +112,7 @@ class Venue:
         self._exchange: Any = SimpleNamespace(
             engine=self.engine, clock=self.clock, wrong_clock=SimpleNamespace(told_time=world.now)
         )
+        self.late_under_way = 0
         self.effects: list[Effect] = []
         self.arrivals: list[Request] = []
         self.market_feeds: list[Callable[[MarketEvent], None]] = []
@@ -132,6 +135,16 @@ class Venue:
         for _ in range(1 + self.plan.takes(FaultKind.DUPLICATE_FRAMES)):
             for hear in self.market_feeds:
                 hear(frame)
+
+    def settle_funding(self, settlement_id: str) -> None:
+        """Let longs pay 0.05 % of their size out of their margin."""
+        self.engine.settle_funding(
+            settlement_id=settlement_id,
+            rate=FUNDING_RATE,
+            fixing_price=self.engine.last_price,
+            at_ms=epoch_ms(self.world.now()),
+        )
+        self.announce()
 
     def announce(self) -> None:
         """Send the engine's events to the sockets of their accounts."""
@@ -270,7 +283,8 @@ class VirtualTransport:
             for kind, (least_s, most_s) in ((FaultKind.APPLY_LATE, LATE_S), (FaultKind.APPLY_TOO_LATE, TOO_LATE_S)):
                 if plan.takes(kind):
                     age_s = epoch_ms(world.now()) / 1000 - int(request.headers["lnm-access-timestamp"]) / 1000
-                    world.after(max(there_s, lot.uniform(least_s, most_s) - age_s), lambda: self._apply(request, None))
+                    self._venue.late_under_way += 1
+                    world.after(max(there_s, lot.uniform(least_s, most_s) - age_s), lambda: self._apply_late(request))
                     return
         elif request.method == "GET":
             if plan.takes(FaultKind.LOSE_READING, when=request.target.endswith("/running")):
@@ -281,6 +295,10 @@ class VirtualTransport:
                 world.after(lot.uniform(1.0, 4.5), lambda: _give(answer, http))
                 return
         world.after(there_s, lambda: self._apply(request, answer))
+
+    def _apply_late(self, request: Request) -> None:
+        self._venue.late_under_way -= 1
+        self._apply(request, None)
 
     def _apply(self, request: Request, answer: "asyncio.Future[HttpAnswer] | None") -> None:
         plan, world = self._venue.plan, self._world
@@ -314,14 +332,17 @@ class WatchedBucket(TokenBucket):
 
     def attach(self, plan: Plan, process: Process) -> None:
         self._plan, self._process = plan, process
+        self.waits_s: list[float] = []
 
     async def acquire(self, lane: Any, *, deadline_s: float) -> bool:
         is_rescue = deadline_s == 1.0
         if is_rescue:
             await self._plan.after(Step.DECIDE, self._process)
             await self._plan.before(Step.TOKEN, self._process)
+        asked_s = self._process.world.now_s
         got = await super().acquire(lane, deadline_s=deadline_s)
         if is_rescue and got:
+            self.waits_s.append(self._process.world.now_s - asked_s)
             await self._plan.after(Step.TOKEN, self._process)
         return got
 
