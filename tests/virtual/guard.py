@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -232,7 +233,7 @@ class Installation:
             lease=lease,
             spool=spool,
             recorder=Recorder(database, spool, process.clock),
-            money_in_blocked_until=None,
+            money_in_blocked_until_s=None,
         )
         stop = asyncio.Event()
         try:
@@ -309,7 +310,10 @@ class Installation:
                 clock=process.clock,
                 timing=WatchTiming(near_s=GUARD.read_near_s, far_s=GUARD.read_far_s),
                 tasks=tasks,
-                money_in_blocked_until=parts.money_in_blocked_until,
+                money_in_blocked_until=None
+                if parts.money_in_blocked_until_s is None
+                else process.clock.now()
+                + timedelta(seconds=parts.money_in_blocked_until_s - process.clock.boottime_s()),
                 changed=lambda _: None,
                 announce=lambda _: None,
                 allow_second_send=self.allow_second_send,

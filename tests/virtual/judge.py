@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from tests.virtual.venue import Effect
+from tests.virtual.world import START
 
 from axisor.domain.liquidation import isolated_liquidation_price
 from axisor.domain.trades import PositionSide
@@ -170,7 +171,8 @@ class Judge:
         rung = run.trades[trade.trade_id][1].rung(TopUp)
         assert rung is not None
         before = trade.margin_sats - effect.amount_sats
-        recent = [price for at_s, price in self._prices if effect.sent_at_s - 3 <= at_s <= effect.sent_at_s]
+        signed_s = effect.signed_ms / 1000 - START.timestamp()
+        recent = [price for at_s, price in self._prices if signed_s - 3 <= at_s <= effect.sent_at_s]
         return any(_room_share(trade, price, margin_sats=before) <= rung.room_share for price in recent)
 
     def _may_not_wait(self, effect: Effect, trade: PaperTrade, book: Book) -> bool:

@@ -1,7 +1,7 @@
 """Builds the monitor."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from axisor.bootstrap.exchange import make_venue, networks_of, signing_key
 from axisor.domain.units import ExchangeAccountId
@@ -45,7 +45,15 @@ class MonitorParts:
         self._credentials = CredentialsService(
             database, KeyRing(Key(settings.keys.master_key)), clock=clock, is_demo=settings.demo.enabled
         )
-        self.money_in_blocked_until: datetime | None = None
+        self.money_in_blocked_until_s: float | None = None
+        """Until when, on the boot-time clock, a predecessor's money may still be on its way."""
+
+    @property
+    def money_in_blocked_until(self) -> datetime | None:
+        """Return the same instant by the wall clock as it stands now."""
+        if self.money_in_blocked_until_s is None:
+            return None
+        return self.clock.now() + timedelta(seconds=self.money_in_blocked_until_s - self.clock.boottime_s())
 
     async def check(self) -> None:
         """Raise ConfigurationError where the master key is not the one that sealed the stored keys."""

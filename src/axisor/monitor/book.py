@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
 
@@ -157,16 +157,20 @@ class WatchedTrade:
     def open_attempts(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts.values() if attempt.is_open]
 
-    def pending(self) -> tuple[PendingTopUp, ...]:
+    def pending(self, *, now: datetime, boottime_s: float) -> tuple[PendingTopUp, ...]:
+        """Return the open top-ups; their quiet periods run on the clock that nobody sets, told in present wall time."""
         return tuple(
             PendingTopUp(
                 amount_sats=attempt.amount_sats or 0,
                 is_unknown=attempt.state is AttemptState.UNKNOWN,
                 is_second_send=attempt.is_second_send,
-                quiet_until=attempt.quiet_until,
+                quiet_until=now + timedelta(seconds=self._quiet_end_s(attempt) - boottime_s),
             )
             for attempt in self.open_top_ups()
         )
+
+    def _quiet_end_s(self, attempt: Attempt) -> float:
+        return self.quiet_ends[(attempt.intent_id, attempt.attempt_no)]
 
     def is_stop_pending(self, now: datetime) -> bool:
         """Return whether a stop is on its way; a repeatable command is waited for only briefly.

@@ -182,7 +182,7 @@ class Decider:
             trigger_price=price,
             full_room=watched.full_room,
             rungs=dict(watched.rungs),
-            pending=watched.pending(),
+            pending=watched.pending(now=now, boottime_s=boottime_s),
             spending=self._wallet.spending(watched.trade_id, self._book.attempts()),
             own_stop_price=watched.own_stop_price
             if trade.stop_loss_price not in watched.own_stops

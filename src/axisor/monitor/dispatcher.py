@@ -225,7 +225,7 @@ class Dispatcher:
             decision=record,
         )
         attempt, request = await self._executor.write(draft)
-        self._settler.take_up(watched, attempt)
+        self._settler.take_up(watched, attempt, signed_boottime_s=request.signed_boottime_s)
         watched.changed_boottime_s = self._clock.boottime_s()
         self._tasks.start(self._send(watched, attempt, request), name=f"send {command.name.value}")
         self._chronicle.changed("positions")

@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -91,8 +90,8 @@ async def _acquire(parts: MonitorParts, dead_file: Path, stop: asyncio.Event) ->
             if ends_s is not None:
                 quiet_s = ends_s + guard.quiet_period_s - clock.boottime_s()
                 if quiet_s > 0:
-                    parts.money_in_blocked_until = clock.now() + timedelta(seconds=quiet_s)
-            log.info("lease_taken", fence=takeover.fence, quiet_until=str(parts.money_in_blocked_until))
+                    parts.money_in_blocked_until_s = ends_s + guard.quiet_period_s
+            log.info("lease_taken", fence=takeover.fence, is_quiet=parts.money_in_blocked_until_s is not None)
             return
         await clock.sleep(LEASE_RETRY_S)
 

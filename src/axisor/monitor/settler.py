@@ -50,10 +50,16 @@ class Settler:
         self._narrator = narrator
         self._clock = clock
 
-    def take_up(self, watched: WatchedTrade, attempt: Attempt) -> None:
-        """Take an attempt that was just written, or that an earlier process left."""
-        quiet_s = (attempt.quiet_until - self._clock.now()).total_seconds()
-        watched.quiet_ends[(attempt.intent_id, attempt.attempt_no)] = self._clock.boottime_s() + quiet_s
+    def take_up(self, watched: WatchedTrade, attempt: Attempt, *, signed_boottime_s: float | None = None) -> None:
+        """Take an attempt that was just written, or that an earlier process left.
+
+        Args:
+            signed_boottime_s: When it was signed. None: only the wall clock of that time is known, which may have been
+                put right since, so the whole quiet period counts from now.
+        """
+        start_s = self._clock.boottime_s() if signed_boottime_s is None else signed_boottime_s
+        quiet_s = (attempt.quiet_until - attempt.signed_at).total_seconds()
+        watched.quiet_ends[(attempt.intent_id, attempt.attempt_no)] = start_s + quiet_s
         watched.put(attempt)
         self._wallet.reserve(attempt)
 

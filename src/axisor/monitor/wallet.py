@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 
 from axisor.domain.commands import AddMargin, CashIn, CrossDeposit, Swap, WithdrawLightning
-from axisor.domain.units import ExchangeAccountId, TradeId
+from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.domain.wallet import Asset
-from axisor.features.execution.attempts import APPLIED_STATES, Attempt
-from axisor.features.execution.budget import Budget, Reservation
+from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState
+from axisor.features.execution.budget import Budget, Reservation, ReservationState
 from axisor.features.execution.repository import reservation_state
 from axisor.features.margin_guard.policy import Spending
 from axisor.ports.clock import Clock
+
+DOUBT_KEPT: Final = timedelta(minutes=5)
+"""How long after its quiet period a top-up without visible effect counts against the limits."""
 
 
 class Wallet:
@@ -19,7 +23,10 @@ class Wallet:
     def __init__(self, *, exchange_account_id: ExchangeAccountId, clock: Clock, blocked_until: datetime | None) -> None:
         self._account_id = exchange_account_id
         self._clock = clock
-        self._blocked_until = blocked_until
+        self._blocked_until_s = (
+            None if blocked_until is None else clock.boottime_s() + (blocked_until - clock.now()).total_seconds()
+        )
+        self._doubted: dict[tuple[IntentId, int], float] = {}
         self._requested_boottime_s = float("-inf")
         self.balance_sats: int | None = None
         self.fee_tier = 0
@@ -36,19 +43,35 @@ class Wallet:
 
     def blocks_money_in(self) -> bool:
         """Return whether a predecessor's money may still be on its way."""
-        return self._blocked_until is not None and self._clock.now() < self._blocked_until
+        return self._blocked_until_s is not None and self._clock.boottime_s() < self._blocked_until_s
+
+    def _blocked_until(self) -> datetime | None:
+        """Return the end of the quiet time in present wall time, whatever the wall clock said when it began."""
+        if self._blocked_until_s is None:
+            return None
+        return self._clock.now() + timedelta(seconds=self._blocked_until_s - self._clock.boottime_s())
 
     def reserve(self, attempt: Attempt) -> None:
         """Book a top-up or what is taken back in the budget, in the state of its attempt."""
         if attempt.amount_sats is None or not isinstance(attempt.command, AddMargin | CrossDeposit | CashIn):
             return
+        key = (attempt.intent_id, attempt.attempt_no)
+        state = reservation_state(attempt.state)
+        self._doubted.pop(key, None)
+        if attempt.state is AttemptState.NOT_APPLIED:
+            # Absence is proof only within the bound that the exchange keeps. Its sats stay counted for a while, so
+            # that an effect beyond the bound cannot carry a trade above its limit.
+            left = attempt.quiet_until + DOUBT_KEPT - max(self._clock.now(), attempt.signed_at)
+            if left > timedelta(0):
+                state = ReservationState.RESERVED
+                self._doubted[key] = self._clock.boottime_s() + left.total_seconds()
         self.budget.put(
             Reservation(
                 intent_id=attempt.intent_id,
                 attempt_no=attempt.attempt_no,
                 trade_id=attempt.trade_id,
                 amount_sats=attempt.amount_sats,
-                state=reservation_state(attempt.state),
+                state=state,
                 reserved_at=attempt.signed_at,
                 is_refill=isinstance(attempt.command, CashIn),
             )
@@ -61,14 +84,21 @@ class Wallet:
             attempts: Those of the whole account.
         """
         now = self._clock.now()
+        self._forget_doubts()
         return Spending(
             position_spent_sats=self.budget.position_spent_sats(trade_id),
             position_count=self.budget.position_count(trade_id),
             account_day_spent_sats=self.budget.day_spent_sats(now),
             balance_sats=self._free_balance_sats(attempts),
             is_stopped=bool(self.stopped & {trade_id, self._account_id}),
-            blocked_until=self._blocked_until,
+            blocked_until=self._blocked_until(),
         )
+
+    def _forget_doubts(self) -> None:
+        now_s = self._clock.boottime_s()
+        for key in [key for key, until_s in self._doubted.items() if until_s <= now_s]:
+            del self._doubted[key]
+            self.budget.release(key)
 
     def _free_balance_sats(self, attempts: Iterable[Attempt]) -> int | None:
         """Return the balance as read, less what left since or may still leave."""

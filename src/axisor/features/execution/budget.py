@@ -45,6 +45,10 @@ class Budget:
         else:
             self._rows[key] = reservation
 
+    def release(self, key: tuple[str, int]) -> None:
+        """Forget the reservation of an attempt, by its intent and number."""
+        self._rows.pop(key, None)
+
     def forget_ended(self, running: Container[TradeId], now: datetime) -> None:
         """Drop what no limit counts any more: trades that have ended, and of which nothing is younger than a day."""
         young = {
