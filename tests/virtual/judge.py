@@ -60,6 +60,8 @@ class Verdict:
     late_doubles: int
     passed_by: int
     over_budget_sats: int
+    misbooked_sats: int
+    """How far what Axisor counts as spent is from the books, once nothing is in doubt: limits rest on it."""
     injected: Counter[str]
     settle_s: tuple[float, ...]
     wait_s: tuple[float, ...]
@@ -82,6 +84,8 @@ class Verdict:
             found.append(f"{self.doubled} top-ups doubled")
         if self.over_budget_sats:
             found.append(f"{self.over_budget_sats} sats above the limit")
+        if self.misbooked_sats:
+            found.append(f"spending is counted wrong by {self.misbooked_sats} sats")
         found += self.discrepancies
         found += self.failures
         return found
@@ -157,7 +161,7 @@ class Judge:
             return
         if effect.is_beyond_bound or any(earlier.is_beyond_bound for earlier in book.served + book.late):
             book.late.append(effect)
-        elif self._may_not_wait(effect, trade, book):
+        elif run.night.allow_second_send and self._may_not_wait(effect, trade, book):
             book.second.append(effect)
         elif self._was_due(run, effect, trade):
             book.due += 1
@@ -191,6 +195,14 @@ class Judge:
                     return True
         return False
 
+    def _misbooked_sats(self, run: "Run") -> int:
+        is_open = any(row.state in ("sent", "unknown") for row in run.attempts)
+        if is_open or run.installation.disk.spooled or run.database.is_away or run.venue.late_under_way:
+            return 0
+        spent = sum(row.amount_sats for row in run.database.rows("budget_reservation") if row.state == "spent")
+        booked = sum(sum(run.venue.booked_top_ups(run.account, trade_id)) for trade_id in run.trades)
+        return abs(spent - booked)
+
     def verdict(self, run: "Run") -> Verdict:
         books = self._books
         over = 0
@@ -221,6 +233,7 @@ class Judge:
             late_doubles=sum(len(book.late) for book in books.values()),
             passed_by=sum(book.passed for book in books.values()),
             over_budget_sats=over,
+            misbooked_sats=self._misbooked_sats(run),
             injected=Counter({str(kind): count for kind, count in run.plan.injected.items()}),
             settle_s=tuple(settled),
             wait_s=tuple(wait_s for _, bucket in run.installation.buckets for wait_s in bucket.waits_s),
@@ -255,3 +268,38 @@ def _liquidation_at_entry(trade: PaperTrade) -> Price:
         price=trade.entry_price,
         collateral_sats=trade.entry_margin_sats,
     )
+
+
+@dataclass
+class Summary:
+    """The figures of many runs."""
+
+    runs: int = 0
+    due: int = 0
+    served: int = 0
+    lost: int = 0
+    doubled: int = 0
+    second_sends: int = 0
+    late_doubles: int = 0
+    injected: Counter[str] = field(default_factory=Counter)
+    settle_s: list[float] = field(default_factory=list)
+    endings: Counter[str] = field(default_factory=Counter)
+
+    def add(self, verdict: Verdict) -> None:
+        self.runs += 1
+        for name in ("due", "served", "lost", "doubled", "second_sends", "late_doubles"):
+            setattr(self, name, getattr(self, name) + getattr(verdict, name))
+        self.injected += verdict.injected
+        self.endings += verdict.endings
+        self.settle_s += verdict.settle_s
+
+    def __str__(self) -> str:
+        settle = sorted(self.settle_s)
+        p50, p99 = (settle[int(share * (len(settle) - 1))] for share in (0.5, 0.99)) if settle else (0.0, 0.0)
+        faults = sum(self.injected.values())
+        return (
+            f"{self.runs} runs; faults survived/injected {faults}/{faults}; due {self.due}, served {self.served}, "
+            f"lost {self.lost}, doubled {self.doubled}, second sends {self.second_sends}, "
+            f"doubled beyond the bound {self.late_doubles}; settled p50 {p50:.2f} s, p99 {p99:.2f} s (virtual); "
+            f"ended {dict(self.endings)}"
+        )

@@ -1,0 +1,61 @@
+"""Seeded nights: adversarial tapes and random faults. A failing one is had again with AXISOR_SEED=number.
+
+AXISOR_NIGHTS=full plays 1,000 tapes and 2,000 nights, AXISOR_NIGHTS=long 100,000 nights.
+"""
+
+import os
+import random
+from collections.abc import Iterable
+from typing import Final
+
+import pytest
+from tests.virtual.judge import Summary
+from tests.virtual.nights import Shape, seeded_night, tape_of
+from tests.virtual.scenario import Night, live
+
+SIZES: Final = {"short": (100, 200), "full": (1_000, 2_000), "long": (1_000, 100_000)}
+TAPES, NIGHTS = SIZES[os.environ.get("AXISOR_NIGHTS", "short")]
+PARTS: Final = 10
+
+
+def seeds_of(part: int, count: int) -> Iterable[int]:
+    if (one := os.environ.get("AXISOR_SEED")) is not None:
+        return [int(one)] if part == 0 else []
+    return range(part, count, PARTS)
+
+
+def play(nights: Iterable[Night]) -> Summary:
+    summary = Summary()
+    for night in nights:
+        verdict = live(night)
+        assert verdict.complaints() == [], f"AXISOR_SEED={night.seed}: {verdict.complaints()} in {night}"
+        summary.add(verdict)
+    return summary
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_night_of_faults_loses_or_doubles_a_top_up(part: int, record_property: pytest.RecordProperty) -> None:
+    summary = play(seeded_night(seed) for seed in seeds_of(part, NIGHTS))
+
+    print(summary)  # noqa: T201 - the figures are what this test is run for
+    record_property("figures", str(summary))
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_every_due_top_up_of_a_tape_is_paid_once(shape: Shape, record_property: pytest.RecordProperty) -> None:
+    def nights() -> Iterable[Night]:
+        for number in range(TAPES // len(Shape)):
+            lot = random.Random(f"{shape} {number}")  # noqa: S311 - a tape must come again from its number
+            yield Night(seed=number, tape=tape_of(shape, lot, seconds=90))
+
+    summary = play(nights())
+
+    print(summary)  # noqa: T201 - as above
+    record_property("figures", str(summary))
+    assert summary.served == summary.due > 0
+
+
+def test_a_night_comes_again_from_its_number() -> None:
+    first, second = live(seeded_night(7)), live(seeded_night(7))
+
+    assert first == second
