@@ -337,9 +337,7 @@ class Handlers:
         return Result([] if row is None else [row])
 
     def list_untold_ends(self, values: Arguments) -> Result:
-        told = {
-            row.position_id for row in self._tables.of("notification").values() if row.kind == "trade_closed"
-        }
+        told = {row.position_id for row in self._tables.of("notification").values() if row.kind == "trade_closed"}
         rows = [
             row
             for (account, trade), row in self._tables.of("position").items()

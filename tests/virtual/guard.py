@@ -22,6 +22,7 @@ from axisor.adapters.lnmarkets.auth import Credentials, VenueClock
 from axisor.adapters.lnmarkets.client import ClientConfig, LnMarketsClient
 from axisor.adapters.lnmarkets.limits import PRIVATE_LIMIT, PUBLIC_LIMIT, RateLimit, TokenBucket
 from axisor.domain.commands import AddMargin, Command
+from axisor.domain.errors import LeaseLost
 from axisor.features.execution.executor import Executor, Timing
 from axisor.features.execution.recorder import Recorder
 from axisor.features.execution.spool import Spool, SpoolLine
@@ -89,8 +90,13 @@ class VirtualLease(FileLease):
         return super().is_held or not self.has_fence
 
     def renew(self) -> None:
-        if self.has_fence:
+        fence = self._fence
+        try:
             super().renew()
+        except LeaseLost:
+            if self.has_fence:
+                raise
+            self._fence = fence
 
     def _boot_id(self) -> str:
         return BOOT_ID

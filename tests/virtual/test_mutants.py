@@ -82,7 +82,12 @@ MUTANTS = {
     ),
     "no_fence": Mutant(
         a_night(
-            storms=((9.9, FaultKind.FREEZE_PAST_QUIET), (57.0, FaultKind.DATABASE_AWAY)),
+            # The old owner wakes with old facts, and neither the exchange nor the database tells it better.
+            storms=(
+                (9.9, FaultKind.FREEZE_PAST_QUIET),
+                (57.0, FaultKind.DATABASE_AWAY),
+                *((57.0, FaultKind.LOSE_READING) for _ in range(6)),
+            ),
         ),
         Mutation(has_fence=False),
     ),

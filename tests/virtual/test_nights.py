@@ -5,7 +5,7 @@ AXISOR_NIGHTS=full plays 1,000 tapes and 2,000 nights, AXISOR_NIGHTS=long 100,00
 
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import pytest
@@ -34,7 +34,9 @@ def play(nights: Iterable[Night]) -> Summary:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_night_of_faults_loses_or_doubles_a_top_up(part: int, record_property: pytest.RecordProperty) -> None:
+def test_no_night_of_faults_loses_or_doubles_a_top_up(
+    part: int, record_property: Callable[[str, object], None]
+) -> None:
     summary = play(seeded_night(seed) for seed in seeds_of(part, NIGHTS))
 
     print(summary)  # noqa: T201 - the figures are what this test is run for
@@ -42,7 +44,7 @@ def test_no_night_of_faults_loses_or_doubles_a_top_up(part: int, record_property
 
 
 @pytest.mark.parametrize("shape", Shape)
-def test_every_due_top_up_of_a_tape_is_paid_once(shape: Shape, record_property: pytest.RecordProperty) -> None:
+def test_every_due_top_up_of_a_tape_is_paid_once(shape: Shape, record_property: Callable[[str, object], None]) -> None:
     def nights() -> Iterable[Night]:
         for number in range(TAPES // len(Shape)):
             lot = random.Random(f"{shape} {number}")  # noqa: S311 - a tape must come again from its number

@@ -328,9 +328,10 @@ class AccountBook:
 
 
 def _took_effect_since(attempt: Attempt, at: datetime) -> bool:
-    if attempt.state is AttemptState.CONFIRMED:
-        return attempt.signed_at >= at
-    return attempt.state is AttemptState.LATE_CONFIRMED and attempt.settled_at is not None and attempt.settled_at >= at
+    """Return whether an effect may have come after `at`: an older send too, where its proof came later."""
+    if attempt.state is AttemptState.CONFIRMED and attempt.signed_at >= at:
+        return True
+    return attempt.state in APPLIED_STATES and attempt.settled_at is not None and attempt.settled_at >= at
 
 
 def open_tags(attempts: Iterable[Attempt]) -> list[int]:

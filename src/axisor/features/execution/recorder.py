@@ -170,21 +170,36 @@ class Recorder:
 
 async def _merge(database: Database, spool: Spool) -> None:
     lines, offset = spool.read()
+    postponed: dict[tuple[str, int], list[SpoolLine]] = {}
     for line in lines:
+        if (key := _attempt_key(line)) in postponed:
+            postponed[key].append(line)
+            continue
         try:
             async with database.transaction() as connection:
                 await _merge_line(connection, line)
         except AWAY as error:
             if is_away(error):
                 raise
+            if isinstance(error, IntegrityError) and line.kind is LineKind.SENT and key is not None:
+                # It left while another attempt on the trade was open; it is written as soon as that one is settled.
+                log.warning("spool_line_postponed", intent_id=key[0], attempt_no=key[1])
+                postponed[key] = [line]
+                continue
             log.exception("spool_line_refused", kind=line.kind.value)
             spool.set_aside(line)
         except (KeyError, TypeError, ValueError):
             log.exception("spool_line_unreadable", kind=line.kind.value)
             spool.set_aside(line)
+    if postponed:
+        spool.write(*(line for kept in postponed.values() for line in kept))
     if offset:
         spool.drop(offset)
         log.info("spool_merged", lines=len(lines))
+
+
+def _attempt_key(line: SpoolLine) -> tuple[str, int] | None:
+    return None if line.attempt is None else (line.attempt["intent_id"], line.attempt["attempt_no"])
 
 
 async def _merge_line(connection: AsyncConnection, line: SpoolLine) -> None:
