@@ -457,7 +457,7 @@ class Session:
         other = server.writer
         server.tables.roll_back()  # another's writes are not there until they are committed
         result = handle(arguments)
-        for redo, again in other._done:  # noqa: SLF001 - sessions of one server
+        for redo, again in other._done:
             redo(again)
         return result
 

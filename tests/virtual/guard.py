@@ -243,10 +243,10 @@ class Installation:
         )
         stop = asyncio.Event()
         try:
-            await monitor_main._acquire(parts, DeadFile(self.disk), stop)  # noqa: SLF001
+            await monitor_main._acquire(parts, DeadFile(self.disk), stop)
             async with TaskSet("lease") as renewing:
-                renewing.start(monitor_main._renew(parts), name="lease")  # noqa: SLF001
-                await monitor_main._until_database(parts, stop)  # noqa: SLF001
+                renewing.start(monitor_main._renew(parts), name="lease")
+                await monitor_main._until_database(parts, stop)
             await self._guard(process, parts)
         finally:
             if not process.is_dead:
@@ -282,7 +282,7 @@ class Installation:
                 credentials=self.credentials[account.exchange_account_id],
             )
             client.plan, client.process = plan, process
-            client._http = VirtualTransport(venue, process)  # noqa: SLF001 - the one seam between us and the network
+            client._http = VirtualTransport(venue, process)
             feed = Socket(process, plan)
             venue.account_feeds.append((account.exchange_account_id, feed.hear))
             executor = self.mutation.executor(
@@ -332,4 +332,4 @@ class Installation:
         async with asyncio.TaskGroup() as group:
             group.create_task(parts.recorder.run(), name="recorder")
             group.create_task(shard.run(), name="shard")
-            group.create_task(monitor_main._renew(parts), name="lease")  # noqa: SLF001
+            group.create_task(monitor_main._renew(parts), name="lease")

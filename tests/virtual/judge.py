@@ -17,7 +17,7 @@ from axisor.domain.liquidation import isolated_liquidation_price
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import Price
 from axisor.features.margin_guard.rule import GuardRule, TopUp
-from axisor.paper.records import CloseKind, PaperTrade
+from axisor.paper.records import PaperTrade
 
 if TYPE_CHECKING:
     from tests.virtual.scenario import Run
@@ -107,7 +107,7 @@ class Judge:
 
     def look(self, run: "Run", price: Price) -> None:
         """Take the effects since the last tick: they were decided on the prices before this one."""
-        for trade_id, (trade, rule) in run.trades.items():
+        for trade_id, (trade, _) in run.trades.items():
             book = self._books.setdefault(trade_id, Book())
             effects = [effect for effect in run.venue.effects if effect.trade_id == trade_id]
             for effect in effects[book.counted :]:

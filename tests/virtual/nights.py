@@ -56,7 +56,7 @@ def tape_of(shape: Shape, lot: random.Random, *, seconds: int) -> tuple[Price, .
 
 def seeded_night(seed: int, *, seconds: int = 240) -> Night:
     """Return the night of a number: a tape, one to four faults at steps, and sometimes one at any second."""
-    lot = random.Random(seed)  # noqa: S311 - a night must come again from its number
+    lot = random.Random(seed)
     shape = lot.choice(list(Shape))
     kinds: list[Strike] = lot.sample(_TABLE, k=lot.choice((1, 1, 2, 2, 3, 4)))
     late = {FaultKind.APPLY_LATE, FaultKind.APPLY_TOO_LATE}

@@ -63,7 +63,7 @@ class Night:
     orders: tuple[Order, ...] = (Order(),)
     balance_sats: int = 5_000_000
     allow_second_send: bool = True
-    mutation: Mutation = Mutation()
+    mutation: Mutation = field(default_factory=Mutation)
     ends_when_settled: bool = False
     """Stop as soon as nothing is due, in doubt, on its way or asleep any more."""
 

@@ -37,6 +37,5 @@ def whole_table() -> list[Strike]:
     strikes = [Strike(kind, step, is_before) for kind in _AT_ONCE for step in Step for is_before in (True, False)]
     order = list(Step)
     for kind, last in _UP_TO.items():
-        for step in order[: order.index(last) + 1]:
-            strikes.append(Strike(kind, step, is_before=True))
+        strikes += [Strike(kind, step, is_before=True) for step in order[: order.index(last) + 1]]
     return strikes

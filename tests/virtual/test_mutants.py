@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.virtual.database import Handlers
@@ -67,7 +67,7 @@ class Mutant:
     """A night that shows what a safeguard is for, and how the safeguard is taken away."""
 
     night: Night
-    mutation: Mutation = Mutation()
+    mutation: Mutation = field(default_factory=Mutation)
     apply: Callable[[], AbstractContextManager[None]] = nullcontext
     is_harmed: Callable[[Verdict], bool] = lambda verdict: verdict.doubled > 0
 

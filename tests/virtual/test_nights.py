@@ -47,7 +47,7 @@ def test_no_night_of_faults_loses_or_doubles_a_top_up(
 def test_every_due_top_up_of_a_tape_is_paid_once(shape: Shape, record_property: Callable[[str, object], None]) -> None:
     def nights() -> Iterable[Night]:
         for number in range(TAPES // len(Shape)):
-            lot = random.Random(f"{shape} {number}")  # noqa: S311 - a tape must come again from its number
+            lot = random.Random(f"{shape} {number}")
             yield Night(seed=number, tape=tape_of(shape, lot, seconds=90))
 
     summary = play(nights())

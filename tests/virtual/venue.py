@@ -13,6 +13,9 @@ from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from tests.virtual.faults import FaultKind, Plan, Step
+from tests.virtual.world import Process, World
+
 from axisor.adapters.lnmarkets.auth import Credentials
 from axisor.adapters.lnmarkets.limits import TokenBucket
 from axisor.adapters.lnmarkets.transport import Flight, HttpAnswer, SignatureTooOld
@@ -35,8 +38,6 @@ from axisor.paper.server.public_routes import PUBLIC_ROUTES
 from axisor.paper.server.reply import Reply
 from axisor.paper.server.routes import Call
 from axisor.ports.market_feed import AccountEvent, FeedUp, LastPrice, MarketEvent, TradeEvent, TradeEventKind
-from tests.virtual.faults import FaultKind, Plan, Step
-from tests.virtual.world import Process, World
 
 WINDOW_S: Final = 30.0
 QUIET_S: Final = 40.0

@@ -83,16 +83,16 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     def turn(self, may_run: Callable[[], bool]) -> None:
         """Run what is ready now; what becomes ready meanwhile waits for the next turn."""
-        events._set_running_loop(self)  # noqa: SLF001 - what every event loop does before it runs a callback
+        events._set_running_loop(self)
         try:
             for _ in range(len(self._ready)):
                 if not may_run():
                     return
                 handle = self._ready.popleft()
                 if not handle.cancelled():
-                    handle._run()  # noqa: SLF001 - as every event loop does
+                    handle._run()
         finally:
-            events._set_running_loop(None)  # noqa: SLF001 - as above
+            events._set_running_loop(None)
 
     def empty(self) -> None:
         """Let every task of a dead process end unheard, so that nothing of it is left behind."""
@@ -112,7 +112,7 @@ class World:
     """The present instant, what is to happen, and everyone to whom it happens."""
 
     def __init__(self, seed: int) -> None:
-        self.lot = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
+        self.lot = random.Random(seed)
         self.now_s = 1_000.0
         self.processes: list[Process] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -143,11 +143,8 @@ class World:
                     process.loop.wake()
 
     def _instants(self) -> list[float]:
-        instants = [self._agenda[0][0]] if self._agenda else []
-        for process in self.processes:
-            if process.is_running and (at_s := process.loop.next_timer_s()) is not None:
-                instants.append(at_s)
-        return instants
+        running = (process.loop.next_timer_s() for process in self.processes if process.is_running)
+        return [at_s for at_s in (*running, self._agenda[0][0] if self._agenda else None) if at_s is not None]
 
     def _run_ready(self) -> None:
         while True:
@@ -155,7 +152,7 @@ class World:
             if not ready:
                 return
             chosen = ready[0] if len(ready) == 1 else self.lot.choice(ready)
-            chosen.loop.turn(lambda: chosen.is_running)
+            chosen.turn()
 
     def close(self) -> None:
         """End the world: nothing of any process is left."""
@@ -181,6 +178,10 @@ class Process:
     @property
     def is_running(self) -> bool:
         return not self.is_dead and not self.is_frozen
+
+    def turn(self) -> None:
+        """Run what is ready, unless a fault stops the process meanwhile."""
+        self.loop.turn(lambda: self.is_running)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         self.main = self.loop.create_task(work, name=self.name)
