@@ -94,6 +94,7 @@ class Handlers:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self.unknown: list[str] = []
         self._found: dict[str, tuple[Callable[[Arguments], Result], bool]] = {}
         self.table: list[tuple[tuple[str, ...], Callable[[Arguments], Result]]] = [
             (("insert into guard_fence",), self.hold_fence),
@@ -103,7 +104,8 @@ class Handlers:
             (("insert into attempt_step",), self.insert_step),
             (("update budget_reservation set",), self.update_reservation),
             (("select 1 from attempt where",), self.find_attempt),
-            (("from budget_reservation r",), self.list_reservations),
+            (("from budget_reservation r", "y.position_id from budget_reservation y"), self.list_reservations),
+            (("from budget_reservation r", "r.position_id = any"), self.list_trade_reservations),
             (("from intent i join position p",), self.list_intents),
             (("select a.*, i.cause_kind", "from attempt a join intent i"), self.list_attempts),
             (("select distinct on (position_id) position_id, tag from attempt",), self.last_tags),
@@ -136,7 +138,8 @@ class Handlers:
             handle = next((handle for parts, handle in self.table if all(part in plain for part in parts)), None)
             is_write = not plain.startswith("select")
             if handle is None and not plain.startswith(("insert", "update")):
-                raise NotImplementedError(f"the simulated database does not know: {plain}")
+                self.unknown.append(f"the simulated database does not know: {plain}")
+                raise NotImplementedError(self.unknown[-1])
             found = self._found[sql] = (handle or (lambda _: Result(rowcount=1)), is_write)
         return found
 
@@ -177,7 +180,7 @@ class Handlers:
             for row in tables.of("attempt").values()
         ):
             raise _duplicate("attempt_one_open_money_in")
-        if is_money_in and values["amount"] is not None:
+        if values["amount"] is not None and (is_money_in or values["command"] == "cash_in"):
             reservation = {
                 "exchange_account_id": account,
                 "intent_id": values["intent"],
@@ -246,19 +249,34 @@ class Handlers:
 
     def list_reservations(self, values: Arguments) -> Result:
         account = values["account"]
+        rows = [
+            row
+            for row in self._tables.of("budget_reservation").values()
+            if row.exchange_account_id == account and row.state != "released"
+        ]
+        counting = {
+            row.position_id
+            for row in rows
+            if row.reserved_at > values["since"]
+            or row.state == "reserved"
+            or self._status(account, row.position_id) == "running"
+        }
+        return Result([self._with_refill(row) for row in rows if row.position_id in counting])
+
+    def list_trade_reservations(self, values: Arguments) -> Result:
         return Result(
             [
-                row
+                self._with_refill(row)
                 for row in self._tables.of("budget_reservation").values()
-                if row.exchange_account_id == account
+                if row.exchange_account_id == values["account"]
                 and row.state != "released"
-                and (
-                    row.reserved_at > values["since"]
-                    or row.state == "reserved"
-                    or self._status(account, row.position_id) == "running"
-                )
+                and row.position_id in values["trades"]
             ]
         )
+
+    def _with_refill(self, row: Row) -> Row:
+        intent = self._tables.of("intent")[row.exchange_account_id, row.intent_id]
+        return Row(row, is_refill=intent.command == "cash_in")
 
     def list_intents(self, values: Arguments) -> Result:
         account, attempts = values["account"], self._tables.of("attempt")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -186,6 +187,8 @@ class Installation:
     mutation: Mutation = Mutation()
     disk: Disk = field(default_factory=Disk)
     processes: list[Process] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
+    """What ended a process without any fault of ours."""
     buckets: list[tuple[Process, WatchedBucket]] = field(default_factory=list)
 
     def add_host(self) -> None:
@@ -248,6 +251,10 @@ class Installation:
                 renewing.start(monitor_main._renew(parts), name="lease")
                 await monitor_main._until_database(parts, stop)
             await self._guard(process, parts)
+        except* LeaseLost:
+            pass  # as in production: the process ends, and the supervisor starts the next
+        except* Exception as group:
+            self.crashes += [repr(error) for error in group.exceptions]
         finally:
             if not process.is_dead:
                 await parts.recorder.drain(deadline_s=monitor_main.DRAIN_S)
@@ -327,7 +334,11 @@ class Installation:
             return runtime, client.close
 
         shard = Shard(
-            database=parts.database, watches={Network.PAPER: watch}, make_runtime=make_runtime, clock=process.clock
+            database=parts.database,
+            watches={Network.PAPER: watch},
+            make_runtime=make_runtime,
+            clock=process.clock,
+            code_dir=Path("/nonexistent"),  # machine code is for more trades than a night has
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(parts.recorder.run(), name="recorder")

@@ -240,7 +240,7 @@ class Judge:
             unsettled=sum(row.state in ("sent", "unknown") for row in attempts),
             discrepancies=tuple(run.discrepancies),
             endings=endings,
-            failures=tuple(failures),
+            failures=(*failures, *run.installation.crashes, *run.database.handlers.unknown),
             trace=hash(tuple((effect.at_s, effect.amount_sats) for effect in run.venue.effects)),
         )
 
