@@ -14,6 +14,7 @@ from axisor.domain.trades import PositionSide, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import StoredPosition, list_positions
+from axisor.features.margin_guard.inheritance import effective_rule
 from axisor.features.margin_guard.plan import opening_cost_sats, plan
 from axisor.features.margin_guard.policy import Spending, fitted_to, full_room
 from axisor.features.margin_guard.repository import list_rules
@@ -149,9 +150,8 @@ def _twins_of(row: _Rows, others: Iterable[_Rows]) -> list[StoredPosition]:
 def _rule_of(trade: Trade, rules: dict[TradeId | None, GuardRule]) -> GuardRule | None:
     """Return the rule that the monitor applies: the trade's own, else what of the account's suits it."""
     own, default = rules.get(trade.trade_id), rules.get(None)
-    if own is not None or default is None:
-        return own
-    return fitted_to(default, trade)
+    rule = effective_rule(own, default)
+    return rule if rule is None or own is not None else fitted_to(rule, trade)
 
 
 def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
@@ -169,6 +169,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
             account_day_spent_sats=row.spent.day_sats,
             balance_sats=account.balance_sats,
             is_stopped=is_stopped or trade.trade_id in row.stops,
+            account_spent_sats=row.spent.running_sats,
         )
         prepared.append(
             PreparedTrade(

@@ -109,6 +109,8 @@ _REASONS: Final = {
     "no_balance": ("not enough free sats at the exchange", "sats livres insuficientes na corretora"),
     "balance_unknown": ("the free balance is not known", "o saldo livre não é conhecido"),
     "spending_stopped": ("spending is stopped", "os gastos estão parados"),
+    "nothing_to_reduce": ("there is nothing that could be reduced", "não há nada que possa ser reduzido"),
+    "not_supported": ("this step cannot be carried out yet", "este passo ainda não pode ser executado"),
 }
 _PRESETS: Final = {
     "watch": ("Watch", "Observar"),

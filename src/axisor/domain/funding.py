@@ -11,7 +11,7 @@ FUNDING_HOURS_UTC: Final = (0, 8, 16)
 _INTERVAL_HOURS: Final = 8
 
 
-def funding_fee_sats(*, side: PositionSide, quantity_usd: int, fixing_price: Price, rate: Decimal) -> int:
+def funding_fee_sats(*, side: PositionSide, quantity_usd: int, fixing_price: Price, rate: Decimal | Fraction) -> int:
     """Return the funding fee of one settlement in sats; positive is paid, negative received.
 
     fee = s · Q / fixing price · rate · S: a positive rate makes longs pay. Rounded to the nearest sat, halves away

@@ -17,6 +17,11 @@ class PositionSide(StrEnum):
         """Return +1 for a long, -1 for a short."""
         return 1 if self is PositionSide.LONG else -1
 
+    @property
+    def opposite(self) -> "PositionSide":
+        """Return the other side."""
+        return PositionSide.SHORT if self is PositionSide.LONG else PositionSide.LONG
+
 
 class OrderType(StrEnum):
     LIMIT = "limit"

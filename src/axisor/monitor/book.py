@@ -12,6 +12,7 @@ from axisor.domain.counter import added_sats
 from axisor.domain.trades import CloseReason, Trade
 from axisor.domain.units import IntentId, Price, TradeId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind
+from axisor.features.margin_guard.inheritance import effective_rule
 from axisor.features.margin_guard.policy import PendingTopUp, RungState, fitted_to, full_room
 from axisor.features.margin_guard.rule import GuardRule
 
@@ -316,9 +317,8 @@ class AccountBook:
         if not self.is_guarded:
             return None
         own = self._trade_rules.get(trade.trade_id)
-        if own is not None or self._default_rule is None:
-            return own
-        return fitted_to(self._default_rule, trade)
+        rule = effective_rule(own, self._default_rule)
+        return rule if rule is None or own is not None else fitted_to(rule, trade)
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt that still matters."""

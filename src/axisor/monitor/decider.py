@@ -7,20 +7,29 @@ from typing import Final
 import structlog
 
 from axisor.domain.commands import CommandName
-from axisor.domain.trades import TradeStatus
+from axisor.domain.contract import fee_rate
+from axisor.domain.pnl import exact_pnl_sats
+from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
 from axisor.features.execution.urgency import UrgencyHeap
 from axisor.features.margin_guard.policy import (
     AddMarginDeed,
+    CashInDeed,
     CloseDeed,
-    Deed,
+    CloseOneDeed,
+    DepositDeed,
     Facts,
     Hold,
     HoldReason,
+    Means,
     MoveStopDeed,
+    OtherTrade,
+    ReopenDeed,
+    SwapDeed,
     WakeUps,
     WarnDeed,
     decide,
+    payable_funding_sats,
     price_wake_ups,
     rungs_ready_again,
 )
@@ -42,6 +51,21 @@ BROKEN_RETRY_S: Final = 5.0
 LEAST_WAKE_S: Final = 0.05
 NO_PRICE_RETRY_S: Final = 0.5
 NO_DEADLINE_S: Final = 86_400.0
+LIMIT_REASONS: Final = frozenset(
+    {HoldReason.LIMIT_USED, HoldReason.COUNT_USED, HoldReason.DAY_LIMIT_USED, HoldReason.ACCOUNT_LIMIT_USED}
+)
+TOLD_REASONS: Final = frozenset(
+    {
+        HoldReason.NO_BALANCE,
+        HoldReason.BALANCE_UNKNOWN,
+        HoldReason.SPENDING_STOPPED,
+        HoldReason.NOTHING_TO_REDUCE,
+        HoldReason.NOT_SUPPORTED,
+    }
+)
+
+type SentDeed = AddMarginDeed | MoveStopDeed | CloseDeed | WarnDeed
+"""What the dispatcher and the decider carry out."""
 
 
 class Decider:
@@ -159,13 +183,16 @@ class Decider:
             return False
         return not watched.is_held_back(command_of(decision), self._clock.boottime_s())
 
-    def decide(self, watched: WatchedTrade, facts: Facts) -> Deed | Hold:
-        """Return what the policy says of a trade now."""
+    def decide(self, watched: WatchedTrade, facts: Facts) -> SentDeed | Hold:
+        """Return what the policy says of a trade now; a deed that nothing here carries out is a hold that says so."""
         assert watched.rule is not None
         rule = watched.rule
         if not self._allow_second_send and rule.allow_second_send:
             rule = replace(rule, allow_second_send=False)
-        return decide(facts, rule, now=self._clock.now())
+        decision = decide(facts, rule, now=self._clock.now())
+        if isinstance(decision, CashInDeed | SwapDeed | DepositDeed | CloseOneDeed | ReopenDeed):
+            return Hold(reason=HoldReason.NOT_SUPPORTED, rung=decision.rung)
+        return decision
 
     def facts(self, watched: WatchedTrade) -> Facts | None:
         """Return what a decision may depend on, or None without a fresh price or a reading that may move sats."""
@@ -183,7 +210,7 @@ class Decider:
             full_room=watched.full_room,
             rungs=dict(watched.rungs),
             pending=watched.pending(now=now, boottime_s=boottime_s),
-            spending=self._wallet.spending(watched.trade_id, self._book.attempts()),
+            spending=self._wallet.spending(watched.trade_id, self._book.attempts(), running=self._book.trades),
             own_stop_price=watched.own_stop_price
             if trade.stop_loss_price not in watched.own_stops
             else trade.stop_loss_price,
@@ -193,6 +220,30 @@ class Decider:
             seconds_to_liquidation=self._market.seconds_to(trade.side, trade.liquidation_price),
             funding_rate=self._market.funding_rate,
             funding_at=self._market.funding_at,
+            payable_sats=payable_funding_sats(
+                trade, price=price, settlements=self._market.settlements, read_at=watched.requested_at, now=now
+            ),
+            means=self._means(watched, price),
+            fee_rate=fee_rate(self._wallet.fee_tier),
+        )
+
+    def _means(self, watched: WatchedTrade, price: Price) -> Means:
+        """Return the other running trades where the rule may use one; profits at the price that triggers."""
+        rule = watched.rule
+        if rule is None or not rule.looks_at_others:
+            return Means()
+        return Means(
+            others=tuple(
+                OtherTrade(
+                    trade_id=other.trade_id,
+                    side=other.trade.side,
+                    quantity_usd=other.trade.quantity_usd,
+                    liquidation_price=other.trade.liquidation_price,
+                    profit_sats=max(0, _profit_sats(other.trade, price)),
+                )
+                for other in self._book.trades.values()
+                if other is not watched and other.is_read and other.trade.status is TradeStatus.RUNNING
+            )
         )
 
     def _make_ready_again(self, watched: WatchedTrade, facts: Facts) -> Facts:
@@ -250,7 +301,7 @@ class Decider:
         record = self._scribe.decision_record(watched, facts, "hold", hold.reason.value, {"rung": hold.rung})
         self._chronicle.store_decision(record)
         assert watched.rule is not None
-        if hold.reason in (HoldReason.LIMIT_USED, HoldReason.COUNT_USED, HoldReason.DAY_LIMIT_USED):
+        if hold.reason in LIMIT_REASONS:
             self._chronicle.tell(
                 watched,
                 ActivityKind.LIMIT_USED,
@@ -261,7 +312,7 @@ class Decider:
                 },
                 decision_id=record.decision_id,
             )
-        elif hold.reason in (HoldReason.NO_BALANCE, HoldReason.BALANCE_UNKNOWN, HoldReason.SPENDING_STOPPED):
+        elif hold.reason in TOLD_REASONS:
             self._chronicle.tell(
                 watched,
                 ActivityKind.RESCUE_HELD,
@@ -286,3 +337,9 @@ def command_of(deed: AddMarginDeed | MoveStopDeed | CloseDeed) -> CommandName:
             return CommandName.SET_STOP_LOSS
         case CloseDeed():
             return CommandName.CLOSE_TRADE
+
+
+def _profit_sats(trade: Trade, price: Price) -> int:
+    """Return the profit of a trade at a price in sats, downward."""
+    profit = exact_pnl_sats(side=trade.side, quantity_usd=trade.quantity_usd, entry_price=trade.price, exit_price=price)
+    return profit.__floor__()

@@ -37,6 +37,7 @@ class MarketState:
         self._suspect: LastPrice | None = None
         self._ladder: Ladder | None = None
         self._funding: Funding | None = None
+        self._settled: Funding | None = None
         self._trail: deque[tuple[float, Price]] = deque()
         self.is_feed_up = False
 
@@ -74,6 +75,10 @@ class MarketState:
         self._ladder = ladder
 
     def take_funding(self, funding: Funding) -> None:
+        """Take an announcement; the settlement before it, now past, is remembered with the rate last announced."""
+        last_at = None if self._funding is None else self._funding.settles_at
+        if last_at is not None and funding.settles_at is not None and last_at < funding.settles_at:
+            self._settled = self._funding
         self._funding = funding
 
     def age_s(self, boottime_s: float) -> float | None:
@@ -145,6 +150,15 @@ class MarketState:
     @property
     def funding_at(self) -> datetime | None:
         return None if self._funding is None else self._funding.settles_at
+
+    @property
+    def settlements(self) -> tuple[tuple[Fraction, datetime], ...]:
+        """Return rate and time of the last settlement and of the next, as far as they were announced."""
+        return tuple(
+            (Fraction(funding.rate), funding.settles_at)
+            for funding in (self._settled, self._funding)
+            if funding is not None and funding.rate is not None and funding.settles_at is not None
+        )
 
 
 def _jump(before: Price, after: Price) -> Fraction:

@@ -9,9 +9,9 @@ from axisor.domain.equity import closing_value_sats
 from axisor.domain.trades import TradeStatus
 from axisor.domain.units import Price, usd_number
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, CauseKind
-from axisor.features.margin_guard.plan import with_margin
-from axisor.features.margin_guard.policy import desired_stop_price, mark_price
-from axisor.features.margin_guard.rule import TopUp
+from axisor.features.margin_guard.marks import step_price, with_margin
+from axisor.features.margin_guard.policy import safety_stop_price
+from axisor.features.margin_guard.steps import TOP_UPS
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.monitor.book import WatchedTrade
 from axisor.monitor.chronicle import REQUEST_STATUS, Chronicle
@@ -121,13 +121,12 @@ class Narrator:
         price = self._market.trigger_price(trade.side, trade.quantity_usd, self._clock.boottime_s())
         data["price"] = None if price is None else usd_number(price)
         if rule is not None:
-            rung = rule.rung(TopUp)
+            rung = rule.rung(*TOP_UPS)
             if rung is not None:
-                mark = mark_price(before, share=rung.room_share, full=watched.full_room)
-                data["trigger_price"] = usd_number(mark)
-                data["room_share"] = float(rung.room_share)
-            if rule.stop_share is not None:
-                stop = desired_stop_price(trade, stop_share=rule.stop_share, full=watched.full_room)
+                data["trigger_price"] = usd_number(step_price(before, rung, full=watched.full_room))
+                data["room_share"] = None if rung.room_share is None else float(rung.room_share)
+            stop = safety_stop_price(trade, rule, full=watched.full_room)
+            if stop is not None:
                 data["new_stop_price"] = usd_number(stop)
             data["left_sats"] = rule.limits.position_sats - self._wallet.budget.position_spent_sats(watched.trade_id)
         return data

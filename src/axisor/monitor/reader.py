@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import Any, Final
 
 import structlog
@@ -15,8 +16,9 @@ from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, T
 from axisor.domain.units import ExchangeAccountId, TradeId, usd_number
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import probable_close_reason
+from axisor.features.margin_guard.marks import step_price
 from axisor.features.margin_guard.plan import opening_cost_sats
-from axisor.features.margin_guard.rule import TopUp
+from axisor.features.margin_guard.steps import TOP_UPS
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
@@ -151,9 +153,7 @@ class AccountReader:
             if price is None:
                 return True
             room = distance(side=watched.trade.side, price=price, liquidation_price=watched.trade.liquidation_price)
-            rung = None if watched.rule is None else watched.rule.rung(TopUp)
-            mark = watched.full_room if rung is None else rung.room_share * watched.full_room
-            if room <= 2 * mark:
+            if room <= 2 * _trigger_distance(watched):
                 return True
         return False
 
@@ -345,3 +345,13 @@ class AccountReader:
             },
         )
         self._chronicle.store_end(watched, told)
+
+
+def _trigger_distance(watched: WatchedTrade) -> Fraction:
+    """Return how far from liquidation the first top-up of a trade is due; full room where its rule has none."""
+    rung = None if watched.rule is None else watched.rule.rung(*TOP_UPS)
+    if rung is None:
+        return watched.full_room
+    trade = watched.trade
+    mark = step_price(trade, rung, full=watched.full_room)
+    return distance(side=trade.side, price=mark, liquidation_price=trade.liquidation_price)

@@ -1,6 +1,6 @@
 """What an account may spend: free balance, budgets, the owner's switch, the quiet time after a takeover."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -58,7 +58,7 @@ class Wallet:
         key = (attempt.intent_id, attempt.attempt_no)
         state = reservation_state(attempt.state)
         self._doubted.pop(key, None)
-        if attempt.state is AttemptState.NOT_APPLIED:
+        if attempt.state is AttemptState.NOT_APPLIED and not isinstance(attempt.command, CashIn):
             # Absence is proof only within the bound that the exchange keeps. Its sats stay counted for a while, so
             # that an effect beyond the bound cannot carry a trade above its limit.
             left = attempt.quiet_until + DOUBT_KEPT - max(self._clock.now(), attempt.signed_at)
@@ -77,11 +77,12 @@ class Wallet:
             )
         )
 
-    def spending(self, trade_id: TradeId, attempts: Iterable[Attempt]) -> Spending:
+    def spending(self, trade_id: TradeId, attempts: Iterable[Attempt], *, running: Container[TradeId] = ()) -> Spending:
         """Return what is left to spend on a trade: pending sats count as gone, and unknown is not enough.
 
         Args:
             attempts: Those of the whole account.
+            running: Its trades, whose sats count toward the limit of the account.
         """
         now = self._clock.now()
         self._forget_doubts()
@@ -92,6 +93,7 @@ class Wallet:
             balance_sats=self._free_balance_sats(attempts),
             is_stopped=bool(self.stopped & {trade_id, self._account_id}),
             blocked_until=self._blocked_until(),
+            account_spent_sats=self.budget.running_spent_sats(running),
         )
 
     def _forget_doubts(self) -> None:

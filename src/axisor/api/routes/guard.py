@@ -191,7 +191,7 @@ def _nights(shown: RulePreview) -> Nights | None:
         and shown.rule.stop_share == DEFAULT_STOP_SHARE
         and shown.rule.rung(Close) is None
     )
-    if not is_simulated or top_up is None or trade.entry_margin_sats is None:
+    if not is_simulated or top_up is None or top_up.room_share is None or trade.entry_margin_sats is None:
         return None
     found = nights_like_2018(
         leverage=leverage(

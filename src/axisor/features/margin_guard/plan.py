@@ -1,30 +1,55 @@
-"""What a rule will do to a trade as the price falls: pure, and in the exchange's own arithmetic.
+"""What a rule will do to a trade as the price goes on toward liquidation: pure, and in the exchange's own arithmetic.
 
-The plan walks the ladder with the same formulas as `policy.decide`, so that what a person was shown is what
-happens: prices agree with the exchange to half a dollar, amounts to the tag (at most 1,999 sats more).
+The plan asks `policy.decide` at one price after the other, so that what a person was shown is what happens: prices
+agree with the exchange to half a dollar, amounts to the tag (at most 1,999 sats more).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from fractions import Fraction
+from typing import Final
 
 from axisor.domain.equity import closing_value_sats
-from axisor.domain.liquidation import isolated_liquidation_price
-from axisor.domain.margin import margin_for_liquidation_sats
-from axisor.domain.room import distance, liquidation_price_for_distance
 from axisor.domain.trades import Trade
 from axisor.domain.units import Price
-from axisor.features.margin_guard.policy import (
+from axisor.features.margin_guard.deeds import (
+    AddMarginDeed,
+    CloseDeed,
+    CloseOneDeed,
+    Facts,
+    Hold,
+    HoldReason,
+    Means,
+    OtherTrade,
+    ReopenDeed,
+    RungState,
     Spending,
-    desired_stop_price,
-    full_room,
-    is_at_or_beyond,
-    least_top_up_sats,
-    margin_at_leverage_one_sats,
-    mark_price,
+    WarnDeed,
 )
-from axisor.features.margin_guard.rule import Close, GuardRule, Notify, TopUp
+from axisor.features.margin_guard.marks import full_room, is_at_or_beyond, step_price, with_margin
+from axisor.features.margin_guard.policy import decide, price_wake_ups, rungs_ready_again, safety_stop_price
+from axisor.features.margin_guard.rule import GIVE_UP, GuardRule
+from axisor.features.margin_guard.steps import TOP_UPS, Close, Notify
+
+__all__ = [
+    "MOST_STEPS",
+    "Plan",
+    "PlannedEvent",
+    "PlannedStep",
+    "What",
+    "fires_now",
+    "opening_cost_sats",
+    "plan",
+    "walk",
+    "with_margin",
+]
 
 MOST_STEPS = 50
+_MOST_EVENTS: Final = 500
+_NO_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""On a path of prices alone no time passes: nothing here depends on the instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +59,38 @@ class PlannedStep:
     price: Price
     sats: int
     liquidation_price: Price
+
+
+class What(StrEnum):
+    """What happens at one price of a path."""
+
+    NOTIFY = "notify"
+    TOP_UP = "top_up"
+    REDUCE = "reduce"
+    CLOSE = "close"
+    GIVE_UP = "give_up"
+    STOP = "stop"
+    LIQUIDATION = "liquidation"
+    HELD = "held"
+    """A step is due and nothing can be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEvent:
+    """One thing that happens on the way; `sats` are added (top-up) or come back (whatever ends or reduces)."""
+
+    price: Price
+    what: What
+    rung: str | None
+    sats: int
+    liquidation_price: Price
+    """After it."""
+    quantity_usd: int
+    """Of the trade, after it; 0 where it has ended."""
+    reason: HoldReason | None = None
+
+
+ENDS: Final = frozenset({What.CLOSE, What.GIVE_UP, What.STOP, What.LIQUIDATION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +114,8 @@ class Plan:
     final_stop_returns_sats: int
     worst_case_sats: int
     unguarded_worst_case_sats: int
+    events: tuple[PlannedEvent, ...] = ()
+    """Everything in order, the end included."""
 
 
 def opening_cost_sats(trade: Trade) -> int:
@@ -69,15 +128,29 @@ def opening_cost_sats(trade: Trade) -> int:
     return entry_margin_sats + trade.opening_fee_sats + trade.maintenance_margin_sats + trade.closing_fee_sats
 
 
-def plan(trade: Trade, rule: GuardRule | None, spending: Spending, *, fee_rate: Fraction, added_sats: int = 0) -> Plan:
+def plan(
+    trade: Trade,
+    rule: GuardRule | None,
+    spending: Spending,
+    *,
+    fee_rate: Fraction,
+    added_sats: int = 0,
+    others: tuple[OtherTrade, ...] = (),
+    user_stop_price: Price | None = None,
+) -> Plan:
     """Return what happens as the price goes on toward liquidation for ever.
+
+    Only the free balance is counted on: what another source would give can't be promised.
 
     Args:
         added_sats: What was already added to the trade; it is part of the worst case.
+        others: The other running trades of the account, which a step may close instead.
+        user_stop_price: A stop that the owner set: it is respected, so it ends the trade where it is reached first.
     """
     full = full_room(trade)
     cost_sats = opening_cost_sats(trade)
     if rule is None:
+        returns_sats = _returns(trade, trade.stop_loss_price, fee_rate)
         return Plan(
             full_room=full,
             warn_price=None,
@@ -87,108 +160,194 @@ def plan(trade: Trade, rule: GuardRule | None, spending: Spending, *, fee_rate: 
             steps=(),
             covered_to_price=trade.liquidation_price,
             ends_at_stop=trade.stop_loss_price is not None,
-            stop_returns_sats=_returns(trade, trade.stop_loss_price, fee_rate),
-            final_stop_returns_sats=_returns(trade, trade.stop_loss_price, fee_rate) or 0,
-            worst_case_sats=(_returns(trade, trade.stop_loss_price, fee_rate) or 0) - cost_sats - added_sats,
+            stop_returns_sats=returns_sats,
+            final_stop_returns_sats=returns_sats or 0,
+            worst_case_sats=(returns_sats or 0) - cost_sats - added_sats,
             unguarded_worst_case_sats=-cost_sats,
         )
 
-    def mark(kind: type[Notify] | type[TopUp] | type[Close], of: Trade) -> Price | None:
-        rung = rule.rung(kind)
-        return None if rung is None else mark_price(of, share=rung.room_share, full=full)
+    def mark(*kinds: type[Notify | Close]) -> Price | None:
+        rung = rule.rung(*kinds)
+        return None if rung is None else step_price(trade, rung, full=full)
 
-    steps, last = _walk(trade, rule, spending, full)
-    cut_price = mark(Close, last)
-    stop_price = _stop(last, rule, full)
-    end_price = cut_price if cut_price is not None else stop_price
-    returns_sats = _returns(last, end_price, fee_rate) or 0
-    added_by_plan_sats = sum(step.sats for step in steps)
+    top_up = rule.rung(*TOP_UPS)
+    events = tuple(walk(trade, rule, spending, fee_rate=fee_rate, others=others, user_stop_price=user_stop_price))
+    steps = tuple(
+        PlannedStep(price=event.price, sats=event.sats, liquidation_price=event.liquidation_price)
+        for event in events
+        if event.what is What.TOP_UP
+    )
+    last = events[-1]
+    stop_price = _stop(trade, rule, full, user_stop_price)
+    returned_sats = last.sats if last.what in ENDS else 0
     return Plan(
         full_room=full,
-        warn_price=mark(Notify, trade),
-        top_up_price=mark(TopUp, trade),
-        cut_price=mark(Close, trade),
-        safety_stop_price=_stop(trade, rule, full),
+        warn_price=mark(Notify),
+        top_up_price=None if top_up is None else step_price(trade, top_up, full=full),
+        cut_price=mark(Close),
+        safety_stop_price=stop_price,
         steps=steps,
-        covered_to_price=end_price if end_price is not None else last.liquidation_price,
-        ends_at_stop=end_price is not None,
-        stop_returns_sats=_returns(trade, _stop(trade, rule, full), fee_rate),
-        final_stop_returns_sats=returns_sats,
-        worst_case_sats=returns_sats - cost_sats - added_sats - added_by_plan_sats,
+        covered_to_price=last.price if last.what in ENDS else last.liquidation_price,
+        ends_at_stop=last.what in ENDS - {What.LIQUIDATION},
+        stop_returns_sats=_returns(trade, stop_price, fee_rate),
+        final_stop_returns_sats=returned_sats,
+        worst_case_sats=returned_sats - cost_sats - added_sats - sum(step.sats for step in steps),
         unguarded_worst_case_sats=-cost_sats,
+        events=events,
     )
 
 
-def _walk(trade: Trade, rule: GuardRule, spending: Spending, full: Fraction) -> tuple[tuple[PlannedStep, ...], Trade]:
-    """Return the top-ups in order, and the trade as it stands after the last."""
-    rung, cut = rule.rung(TopUp), rule.rung(Close)
-    if rung is None or not isinstance(rung.action, TopUp) or spending.is_stopped:
-        return (), trade
-    if cut is not None and cut.room_share > rung.room_share:
-        return (), trade  # the trade is closed before the mark is reached
-    steps: list[PlannedStep] = []
-    spent_sats, count = spending.position_spent_sats, spending.position_count
-    day_spent_sats, balance_sats = spending.account_day_spent_sats, spending.balance_sats or 0
-    while len(steps) < MOST_STEPS and (rule.limits.max_count is None or count < rule.limits.max_count):
-        price = mark_price(trade, share=rung.room_share, full=full)
-        target = liquidation_price_for_distance(side=trade.side, price=price, distance=rung.action.refill_share * full)
-        wanted_sats = (
-            margin_for_liquidation_sats(
-                side=trade.side, quantity_usd=trade.quantity_usd, price=trade.price, liquidation_price=target
-            )
-            - trade.margin_sats
-        )
-        caps = [
-            wanted_sats,
-            rule.limits.position_sats - spent_sats,
-            balance_sats - rule.limits.reserve_sats,
-            margin_at_leverage_one_sats(trade) - trade.margin_sats,
-        ]
-        if rule.limits.account_day_sats is not None:
-            caps.append(rule.limits.account_day_sats - day_spent_sats)
-        sats = min(caps)
-        if wanted_sats <= 0 or sats < least_top_up_sats(wanted_sats):
-            break
-        trade = with_margin(trade, trade.margin_sats + sats)
-        steps.append(PlannedStep(price=price, sats=sats, liquidation_price=trade.liquidation_price))
-        spent_sats, day_spent_sats, balance_sats, count = (
-            spent_sats + sats,
-            day_spent_sats + sats,
-            balance_sats - sats,
-            count + 1,
-        )
-        room = distance(side=trade.side, price=price, liquidation_price=trade.liquidation_price)
-        if room < (rung.room_share + rule.rearm_share) * full:
-            break  # the step is not ready again before the price turns
-    return tuple(steps), trade
+def walk(
+    trade: Trade,
+    rule: GuardRule,
+    spending: Spending,
+    *,
+    fee_rate: Fraction,
+    others: tuple[OtherTrade, ...] = (),
+    user_stop_price: Price | None = None,
+) -> Iterator[PlannedEvent]:
+    """Yield what happens as the price goes on toward liquidation, in order; the end of the trade is the last.
 
-
-def with_margin(trade: Trade, margin_sats: int) -> Trade:
-    """Return the trade with another margin and the liquidation price that follows from it."""
-    liquidation = isolated_liquidation_price(
-        side=trade.side, quantity_usd=trade.quantity_usd, price=trade.price, collateral_sats=margin_sats
+    A trade that is closed and reopened smaller ends the walk too: the new one has a rule of its own.
+    """
+    facts = Facts(
+        trade=trade,
+        trigger_price=trade.price,
+        full_room=full_room(trade),
+        rungs={},
+        pending=(),
+        spending=replace(spending, blocked_until=None),
+        own_stop_price=trade.stop_loss_price,
+        is_stop_removed=True,  # the walk places the stop itself
+        is_stop_pending=False,
+        is_close_pending=False,
+        seconds_to_liquidation=None,
+        means=Means(others=others),
+        fee_rate=fee_rate,
     )
-    return replace(trade, margin_sats=margin_sats, liquidation_price=liquidation)
+    top_ups = 0
+    for _ in range(_MOST_EVENTS):
+        side, trade = facts.trade.side, facts.trade
+        wake = price_wake_ups(facts, rule)
+        mark = wake.at_or_below if side.sign > 0 else wake.at_or_above
+        end = _end(trade, rule, facts.full_room, user_stop_price, fee_rate)
+        if mark is None or is_at_or_beyond(side, mark, end.price) or top_ups == MOST_STEPS:
+            yield end
+            return
+        facts = replace(facts, trigger_price=mark)
+        deed = decide(facts, rule, now=_NO_TIME)
+        match deed:
+            case CloseDeed(rung=rung):
+                what = What.GIVE_UP if rung == GIVE_UP else What.CLOSE
+                yield _ended(trade, what, mark, fee_rate, rung)
+                return
+            case AddMarginDeed(rung=rung, amount_sats=sats):
+                top_ups += 1
+                facts = _topped_up(facts, rule, rung, sats)
+                yield _event(facts, What.TOP_UP, rung, sats)
+            case WarnDeed(rung=rung):
+                facts = _used(facts, rung)
+                yield _event(facts, What.NOTIFY, rung, 0)
+            case CloseOneDeed(rung=rung, trade_id=closed):
+                if closed == trade.trade_id:
+                    yield _ended(trade, What.CLOSE, mark, fee_rate, rung)
+                    return
+                left = tuple(other for other in facts.means.others if other.trade_id != closed)
+                facts = replace(_used(facts, rung), means=Means(others=left))
+                yield _event(facts, What.REDUCE, rung, 0)
+            case ReopenDeed(rung=rung, close_step=closing, open_step=opening):
+                yield replace(
+                    _event(facts, What.REDUCE, rung, closing.returns_sats),
+                    liquidation_price=opening.liquidation_price,
+                    quantity_usd=opening.quantity_usd,
+                )
+                return
+            case Hold(rung=rung, reason=reason) if rung is not None:
+                # On this path nothing frees a step that is held, so it counts as used.
+                facts = _used(facts, rung)
+                yield _event(facts, What.HELD, rung, 0, reason=reason)
+            case _:
+                raise AssertionError(f"at {mark} a step is due, and the answer is {deed}")
+    raise AssertionError("a walk toward liquidation does not end")
 
 
-def _stop(trade: Trade, rule: GuardRule, full: Fraction) -> Price | None:
-    """Return the safety stop of the rule, or the trade's own stop where that one is nearer."""
-    if rule.stop_share is None:
-        return trade.stop_loss_price
-    return desired_stop_price(trade, stop_share=rule.stop_share, full=full)
+def fires_now(trade: Trade, rule: GuardRule, price: Price) -> Price | None:
+    """Return the mark that a rule would already have passed the moment it is saved, or None.
+
+    Of several the one nearest to liquidation. Words to the owner do not count.
+    """
+    full = full_room(trade)
+    passed = [step_price(trade, rung, full=full) for rung in rule.rungs if not isinstance(rung.action, Notify)]
+    if rule.give_up_price is not None:
+        passed.append(rule.give_up_price)
+    reached = [mark for mark in passed if is_at_or_beyond(trade.side, price, mark)]
+    return min(reached, key=lambda mark: trade.side.sign * mark, default=None)
+
+
+def _used(facts: Facts, rung: str) -> Facts:
+    return replace(facts, rungs={**facts.rungs, rung: RungState(arming_no=1, is_armed=False)})
+
+
+def _topped_up(facts: Facts, rule: GuardRule, rung: str, sats: int) -> Facts:
+    """Return the facts after a top-up took effect, with every step that is ready again."""
+    spending = facts.spending
+    after = replace(
+        _used(facts, rung),
+        trade=with_margin(facts.trade, facts.trade.margin_sats + sats),
+        spending=replace(
+            spending,
+            position_spent_sats=spending.position_spent_sats + sats,
+            position_count=spending.position_count + 1,
+            account_spent_sats=spending.account_spent_sats + sats,
+            account_day_spent_sats=spending.account_day_spent_sats + sats,
+            balance_sats=None if spending.balance_sats is None else spending.balance_sats - sats,
+            allotted_sats=None if spending.allotted_sats is None else spending.allotted_sats - sats,
+        ),
+    )
+    ready = rungs_ready_again(after, rule)
+    return replace(after, rungs={key: state for key, state in after.rungs.items() if key not in ready})
+
+
+def _event(facts: Facts, what: What, rung: str, sats: int, *, reason: HoldReason | None = None) -> PlannedEvent:
+    return PlannedEvent(
+        price=facts.trigger_price,
+        what=what,
+        rung=rung,
+        sats=sats,
+        liquidation_price=facts.trade.liquidation_price,
+        quantity_usd=facts.trade.quantity_usd,
+        reason=reason,
+    )
+
+
+def _end(
+    trade: Trade, rule: GuardRule, full: Fraction, user_stop_price: Price | None, fee_rate: Fraction
+) -> PlannedEvent:
+    """Return what ends the trade as it stands: the stop or, without one before it, liquidation."""
+    stop = _stop(trade, rule, full, user_stop_price)
+    if stop is None or is_at_or_beyond(trade.side, stop, trade.liquidation_price):
+        return _ended(trade, What.LIQUIDATION, trade.liquidation_price, fee_rate, None)
+    return _ended(trade, What.STOP, stop, fee_rate, None)
+
+
+def _ended(trade: Trade, what: What, price: Price, fee_rate: Fraction, rung: str | None) -> PlannedEvent:
+    return PlannedEvent(
+        price=price,
+        what=what,
+        rung=rung,
+        sats=0 if what is What.LIQUIDATION else _returns(trade, price, fee_rate) or 0,
+        liquidation_price=trade.liquidation_price,
+        quantity_usd=0,
+    )
+
+
+def _stop(trade: Trade, rule: GuardRule, full: Fraction, user_stop_price: Price | None) -> Price | None:
+    """Return the stop that stands at the exchange: the owner's own, the rule's, or the one the trade has."""
+    if user_stop_price is not None:
+        return user_stop_price
+    wanted = safety_stop_price(trade, rule, full=full)
+    return trade.stop_loss_price if wanted is None else wanted
 
 
 def _returns(trade: Trade, price: Price | None, fee_rate: Fraction) -> int | None:
     return None if price is None else closing_value_sats(trade=trade, exit_price=price, fee_rate=fee_rate)
-
-
-def fires_now(trade: Trade, rule: GuardRule, price: Price) -> Price | None:
-    """Return the mark that a rule would already have passed the moment it is saved, or None."""
-    full = full_room(trade)
-    for rung in reversed(rule.rungs):
-        if isinstance(rung.action, Notify):
-            continue
-        mark = mark_price(trade, share=rung.room_share, full=full)
-        if is_at_or_beyond(trade.side, price, mark):
-            return mark
-    return None

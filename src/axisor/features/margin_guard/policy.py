@@ -5,159 +5,114 @@ why nothing happens and what would wake it again. Deeds are ordered by what matt
 is due, then the safety stop, then a word to the owner.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
-from axisor.domain.liquidation import isolated_liquidation_price
+from axisor.domain.funding import funding_fee_sats
 from axisor.domain.margin import margin_for_liquidation_sats
 from axisor.domain.room import distance, liquidation_price_for_distance, price_at_distance
-from axisor.domain.trades import PositionSide, Trade, TradeStatus
+from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import Price
-from axisor.features.margin_guard.rule import NEAREST_MARK_DISTANCE, Close, GuardRule, Notify, Rung, TopUp
+from axisor.features.margin_guard.deeds import (
+    AddMarginDeed,
+    Arithmetic,
+    CashInDeed,
+    CloseDeed,
+    CloseOneDeed,
+    Deed,
+    DepositDeed,
+    Facts,
+    GatherDeed,
+    Hold,
+    HoldReason,
+    Means,
+    MoveStopDeed,
+    OtherTrade,
+    PendingTopUp,
+    ReduceDeed,
+    ReopenDeed,
+    RungState,
+    Spending,
+    SwapDeed,
+    WakeUps,
+    WarnDeed,
+)
+from axisor.features.margin_guard.funding_sources import gather
+from axisor.features.margin_guard.marks import (
+    full_room,
+    is_at_or_beyond,
+    is_ready_again,
+    mark_price,
+    nearer_end,
+    ready_price,
+    step_price,
+    with_margin,
+)
+from axisor.features.margin_guard.reducing import reopen_steps, trade_to_close
+from axisor.features.margin_guard.rule import GIVE_UP, NEAREST_MARK_DISTANCE, GuardRule
+from axisor.features.margin_guard.steps import (
+    Close,
+    Notify,
+    Reduce,
+    ReduceHow,
+    Rung,
+    Shortage,
+    TopUp,
+    TopUpAction,
+    TopUpSats,
+    TopUpShare,
+    TopUpTo,
+)
+
+__all__ = [
+    "FUNDING_LOOK_AHEAD",
+    "LEAST_TOP_UP_SATS",
+    "AddMarginDeed",
+    "CashInDeed",
+    "CloseDeed",
+    "CloseOneDeed",
+    "Deed",
+    "DepositDeed",
+    "Facts",
+    "GatherDeed",
+    "Hold",
+    "HoldReason",
+    "Means",
+    "MoveStopDeed",
+    "OtherTrade",
+    "PendingTopUp",
+    "ReduceDeed",
+    "ReopenDeed",
+    "RungState",
+    "Spending",
+    "SwapDeed",
+    "WakeUps",
+    "WarnDeed",
+    "decide",
+    "desired_stop_price",
+    "exposed_trade",
+    "fitted_to",
+    "full_room",
+    "is_at_or_beyond",
+    "least_top_up_sats",
+    "margin_at_leverage_one_sats",
+    "mark_price",
+    "payable_funding_sats",
+    "price_wake_ups",
+    "rungs_ready_again",
+    "safety_stop_price",
+]
 
 FUNDING_GUARD: Final = Fraction(3, 1000)
 """Before a settlement the stop keeps the announced rate × price + 0.3 % between itself and liquidation."""
 LEAST_TOP_UP_SATS: Final = 1000
 """What is left of a limit below this is not sent, unless it is all that is wanted: tags leave such remainders."""
 FUNDING_LOOK_AHEAD: Final = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RungState:
-    """Whether a step is ready, and which arming this is (counted from 1)."""
-
-    arming_no: int
-    is_armed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingTopUp:
-    """A top-up on its way or of unknown outcome; it may take effect until `quiet_until`."""
-
-    amount_sats: int
-    is_unknown: bool
-    is_second_send: bool
-    quiet_until: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """What is left to spend. `None` for the balance means unknown, and unknown is not zero and not enough."""
-
-    position_spent_sats: int  # confirmed and pending, for this trade
-    position_count: int
-    account_day_spent_sats: int  # confirmed and pending, in the last 24 hours
-    balance_sats: int | None  # free at the exchange, less what is pending
-    is_stopped: bool  # the owner pressed "stop spending"
-    blocked_until: datetime | None = None  # quiet time after an unclean takeover
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """Everything that a decision may depend on. `trigger_price` is the side's pessimistic price."""
-
-    trade: Trade
-    trigger_price: Price
-    full_room: Fraction
-    rungs: Mapping[str, RungState]
-    pending: tuple[PendingTopUp, ...]
-    spending: Spending
-    own_stop_price: Price | None  # the last stop Axisor set
-    is_stop_removed: bool  # the owner took ours away: not put back without asking
-    is_stop_pending: bool
-    is_close_pending: bool
-    seconds_to_liquidation: float | None  # at the present speed; None where the price does not approach it
-    funding_rate: Fraction | None = None
-    funding_at: datetime | None = None
-
-
-class HoldReason(StrEnum):
-    NOT_RUNNING = "not_running"
-    ROOM = "room"  # no step is due
-    AWAITING_OUTCOME = "awaiting_outcome"
-    QUIET_AFTER_TAKEOVER = "quiet_after_takeover"
-    SPENDING_STOPPED = "spending_stopped"
-    LIMIT_USED = "limit_used"
-    DAY_LIMIT_USED = "day_limit_used"
-    COUNT_USED = "count_used"
-    NO_BALANCE = "no_balance"
-    BALANCE_UNKNOWN = "balance_unknown"
-    REFILL_REACHED = "refill_reached"
-    CLOSING = "closing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WakeUps:
-    """What makes it worth deciding again: a price either way, a time, or a change of the balance."""
-
-    at_or_below: Price | None = None
-    at_or_above: Price | None = None
-    at: datetime | None = None
-    on_balance: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    reason: HoldReason
-    rung: str | None = None
-    wake: WakeUps = WakeUps()
-    shortfall_sats: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddMarginDeed:
-    """Add `amount_sats` (before its tag, never above `cap_sats` with it)."""
-
-    rung: str
-    arming_no: int
-    amount_sats: int
-    cap_sats: int
-    wanted_sats: int
-    trigger_price: Price
-    room_share: Fraction
-    target_liquidation_price: Price
-    is_second_send: bool
-    arithmetic: tuple[tuple[str, str, str], ...] = field(default=())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveStopDeed:
-    stop_price: Price
-    reason: str  # "place" | "follow" | "funding"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseDeed:
-    rung: str
-    arming_no: int
-    room_share: Fraction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarnDeed:
-    rung: str
-    arming_no: int
-    room_share: Fraction
-
-
-type Deed = AddMarginDeed | MoveStopDeed | CloseDeed | WarnDeed
-
-
-def full_room(trade: Trade) -> Fraction:
-    """Return the distance to liquidation at entry, the measure of every mark.
-
-    Source: entry price and entry margin as the exchange keeps them; both survive top-ups, cash-ins and funding.
-    """
-    entry_price = trade.entry_price if trade.entry_price is not None else trade.price
-    margin_sats = trade.entry_margin_sats if trade.entry_margin_sats is not None else trade.margin_sats
-    liquidation = isolated_liquidation_price(
-        side=trade.side, quantity_usd=trade.quantity_usd, price=entry_price, collateral_sats=margin_sats
-    )
-    return distance(side=trade.side, price=entry_price, liquidation_price=liquidation)
+SETTLEMENT_SHOWN_AFTER: Final = timedelta(seconds=60)
+"""A reading requested so long after a settlement shows its fee."""
 
 
 def fitted_to(rule: GuardRule, trade: Trade) -> GuardRule:
@@ -170,19 +125,9 @@ def fitted_to(rule: GuardRule, trade: Trade) -> GuardRule:
     rungs = tuple(
         rung
         for rung in rule.rungs
-        if not isinstance(rung.action, TopUp) or rung.room_share * full >= NEAREST_MARK_DISTANCE
+        if not rung.is_top_up or rung.room_share is None or rung.room_share * full >= NEAREST_MARK_DISTANCE
     )
     return rule if len(rungs) == len(rule.rungs) else replace(rule, rungs=rungs)
-
-
-def mark_price(trade: Trade, *, share: Fraction, full: Fraction) -> Price:
-    """Return the price at which room has fallen to `share` of full room, rounded to the tick that fires sooner."""
-    return price_at_distance(side=trade.side, liquidation_price=trade.liquidation_price, distance=share * full)
-
-
-def is_at_or_beyond(side: PositionSide, price: Price, mark: Price) -> bool:
-    """Return whether `price` has reached `mark` on the way to liquidation."""
-    return price <= mark if side is PositionSide.LONG else price >= mark
 
 
 def desired_stop_price(trade: Trade, *, stop_share: Fraction, full: Fraction, guard: Fraction = Fraction(0)) -> Price:
@@ -192,30 +137,78 @@ def desired_stop_price(trade: Trade, *, stop_share: Fraction, full: Fraction, gu
     )
 
 
+def safety_stop_price(trade: Trade, rule: GuardRule, *, full: Fraction, guard: Fraction = Fraction(0)) -> Price | None:
+    """Return where a rule wants the stop, None where it wants none.
+
+    Its share of full room from liquidation or the give-up price, whichever is reached first: so the plan to close
+    and keep what is left holds without Axisor too.
+    """
+    if rule.stop_share is None:
+        return None
+    wanted = desired_stop_price(trade, stop_share=rule.stop_share, full=full, guard=guard)
+    return nearer_end(trade.side, wanted, rule.give_up_price)
+
+
+def payable_funding_sats(
+    trade: Trade,
+    *,
+    price: Price,
+    settlements: Iterable[tuple[Fraction, datetime]],
+    read_at: datetime,
+    now: datetime,
+) -> int:
+    """Return the funding in sats that a trade pays and no reading shows yet, at announced rates; 0 for a receiver.
+
+    A settlement counts from ten minutes before it until the trade was read a minute after it. The fixing price is
+    not known before: the fee is that at the trigger price.
+    """
+    return sum(
+        max(0, funding_fee_sats(side=trade.side, quantity_usd=trade.quantity_usd, fixing_price=price, rate=rate))
+        for rate, at in settlements
+        if at - FUNDING_LOOK_AHEAD < now and read_at < at + SETTLEMENT_SHOWN_AFTER
+    )
+
+
+def exposed_trade(facts: Facts) -> Trade:
+    """Return the trade as its triggers see it: with what is left of its margin after the funding it will pay.
+
+    The worse of both liquidation prices counts, the stated one and the one after the fee.
+    """
+    trade = facts.trade
+    if facts.payable_sats <= 0:
+        return trade
+    after = with_margin(trade, max(1, trade.margin_sats - facts.payable_sats))
+    nearer = nearer_end(trade.side, trade.liquidation_price, after.liquidation_price)
+    return after if nearer is None else replace(after, liquidation_price=nearer)
+
+
 def decide(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
     """Return the one thing to do with this trade now, or why nothing is done."""
-    trade = facts.trade
-    if trade.status is not TradeStatus.RUNNING:
+    stated = facts
+    if stated.trade.status is not TradeStatus.RUNNING:
         return Hold(reason=HoldReason.NOT_RUNNING)
-    if facts.is_close_pending:
+    if stated.is_close_pending:
         return Hold(reason=HoldReason.CLOSING)
+    facts = replace(stated, trade=exposed_trade(stated))
     room_share = _room_share(facts)
+    if rule.give_up_price is not None and is_at_or_beyond(facts.trade.side, facts.trigger_price, rule.give_up_price):
+        return CloseDeed(rung=GIVE_UP, arming_no=1, room_share=room_share)
     held: Hold | None = None
-    due = [rung for rung in rule.rungs if _is_due(rung, facts)]
-    for rung in reversed(due):  # a gap through several steps: the deepest first
-        if isinstance(rung.action, Close):
-            return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
-        if isinstance(rung.action, TopUp):
-            answer = _decide_top_up(facts, rule, rung, rung.action.refill_share, room_share, now=now)
-            if isinstance(answer, AddMarginDeed):
-                return answer
+    due = _due(facts, rule)
+    for rung in due:  # a gap through several steps: the deepest first
+        answer = _decide_step(facts, rule, rung, room_share, now=now)
+        if isinstance(answer, Hold):
             held = held or answer
-    if (stop := _decide_stop(facts, rule, now=now)) is not None:
+        elif answer is not None:
+            return answer
+    if (stop := _decide_stop(stated, rule, now=now)) is not None:
         return stop
-    for rung in due:
+    for rung in reversed(due):
         if isinstance(rung.action, Notify):
             return WarnDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
-    return held or Hold(reason=HoldReason.ROOM, wake=price_wake_ups(facts, rule))
+    return held or Hold(
+        reason=HoldReason.ROOM, wake=replace(price_wake_ups(stated, rule), at=_look_ahead_at(facts, now))
+    )
 
 
 def price_wake_ups(facts: Facts, rule: GuardRule) -> WakeUps:
@@ -223,30 +216,39 @@ def price_wake_ups(facts: Facts, rule: GuardRule) -> WakeUps:
 
     These two numbers are all that the trigger index keeps of a trade.
     """
-    toward: list[Price] = []
-    away: list[Price] = []
+    trade, full = exposed_trade(facts), facts.full_room
+    toward = rule.give_up_price
+    away: Price | None = None
     for rung in rule.rungs:
         state = facts.rungs.get(rung.key)
         if state is None or state.is_armed:
-            toward.append(mark_price(facts.trade, share=rung.room_share, full=facts.full_room))
+            toward = nearer_end(trade.side, toward, step_price(trade, rung, full=full))
         else:
-            share = rung.room_share + rule.rearm_share
-            away.append(mark_price(facts.trade, share=share, full=facts.full_room))
-    if facts.trade.side is PositionSide.LONG:
-        return WakeUps(at_or_below=max(toward, default=None), at_or_above=min(away, default=None))
-    return WakeUps(at_or_above=min(toward, default=None), at_or_below=max(away, default=None))
+            ready = ready_price(trade, rung, full=full, rearm_share=rule.rearm_share)
+            away = nearer_end(trade.side.opposite, away, ready)
+    if trade.side.sign > 0:
+        return WakeUps(at_or_below=toward, at_or_above=away)
+    return WakeUps(at_or_above=toward, at_or_below=away)
 
 
 def rungs_ready_again(facts: Facts, rule: GuardRule) -> tuple[str, ...]:
     """Return the used steps that are ready again: room has recovered `rearm_share` of full room past their mark."""
-    room_share = _room_share(facts)
+    trade = exposed_trade(facts)
     return tuple(
         rung.key
         for rung in rule.rungs
         if (state := facts.rungs.get(rung.key)) is not None
         and not state.is_armed
-        and room_share >= rung.room_share + rule.rearm_share
+        and is_ready_again(trade, rung, facts.trigger_price, full=facts.full_room, rearm_share=rule.rearm_share)
     )
+
+
+def _look_ahead_at(facts: Facts, now: datetime) -> datetime | None:
+    """Return when the next settlement begins to count for a payer, None where that is past or not known."""
+    if facts.funding_at is None or facts.funding_rate is None or facts.funding_rate * facts.trade.side.sign <= 0:
+        return None
+    begins_at = facts.funding_at - FUNDING_LOOK_AHEAD
+    return begins_at if begins_at > now else None
 
 
 def _room_share(facts: Facts) -> Fraction:
@@ -254,17 +256,56 @@ def _room_share(facts: Facts) -> Fraction:
     return room / facts.full_room
 
 
-def _is_due(rung: Rung, facts: Facts) -> bool:
-    state = facts.rungs.get(rung.key)
-    if state is not None and not state.is_armed:
-        return False
-    mark = mark_price(facts.trade, share=rung.room_share, full=facts.full_room)
-    return is_at_or_beyond(facts.trade.side, facts.trigger_price, mark)
+def _due(facts: Facts, rule: GuardRule) -> list[Rung]:
+    """Return the ready steps whose mark is reached, the one nearest to liquidation first."""
+    side = facts.trade.side
+    reached = []
+    for rung in reversed(rule.rungs):
+        state = facts.rungs.get(rung.key)
+        if state is None or state.is_armed:
+            mark = step_price(facts.trade, rung, full=facts.full_room)
+            if is_at_or_beyond(side, facts.trigger_price, mark):
+                reached.append((side.sign * mark, rung))
+    return [rung for _, rung in sorted(reached, key=lambda pair: pair[0])]
 
 
 def _arming(facts: Facts, rung: Rung) -> int:
     state = facts.rungs.get(rung.key)
     return 1 if state is None else state.arming_no
+
+
+def _decide_step(
+    facts: Facts, rule: GuardRule, rung: Rung, room_share: Fraction, *, now: datetime
+) -> Deed | Hold | None:
+    match rung.action:
+        case Notify():
+            return None
+        case Close():
+            return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
+        case Reduce() as reduce:
+            return _decide_reduce(facts, rung, reduce, room_share)
+        case TopUp() | TopUpTo() | TopUpSats() | TopUpShare() as action:
+            return _decide_top_up(facts, rule, rung, action, room_share, now=now)
+
+
+def _decide_reduce(facts: Facts, rung: Rung, reduce: Reduce, room_share: Fraction) -> ReduceDeed | Hold:
+    arming_no = _arming(facts, rung)
+    if reduce.how is ReduceHow.REOPEN:
+        steps = reopen_steps(facts, reduce)
+        if steps is not None:
+            close_step, open_step = steps
+            return ReopenDeed(
+                rung=rung.key, arming_no=arming_no, room_share=room_share, close_step=close_step, open_step=open_step
+            )
+    elif (chosen := trade_to_close(facts, reduce)) is not None:
+        return CloseOneDeed(
+            rung=rung.key,
+            arming_no=arming_no,
+            room_share=room_share,
+            trade_id=chosen.trade_id,
+            quantity_usd=chosen.quantity_usd,
+        )
+    return Hold(reason=HoldReason.NOTHING_TO_REDUCE, rung=rung.key)
 
 
 def _may_not_wait(facts: Facts, until: datetime, *, now: datetime) -> bool:
@@ -274,8 +315,8 @@ def _may_not_wait(facts: Facts, until: datetime, *, now: datetime) -> bool:
 
 
 def _decide_top_up(
-    facts: Facts, rule: GuardRule, rung: Rung, refill_share: Fraction, room_share: Fraction, *, now: datetime
-) -> AddMarginDeed | Hold:
+    facts: Facts, rule: GuardRule, rung: Rung, action: TopUpAction, room_share: Fraction, *, now: datetime
+) -> Deed | Hold:
     trade, spending = facts.trade, facts.spending
     if spending.is_stopped:
         return Hold(reason=HoldReason.SPENDING_STOPPED, rung=rung.key)
@@ -298,69 +339,165 @@ def _decide_top_up(
             return Hold(reason=HoldReason.QUIET_AFTER_TAKEOVER, rung=rung.key, wake=WakeUps(at=spending.blocked_until))
         is_second_send = True
 
-    target = liquidation_price_for_distance(
-        side=trade.side, price=facts.trigger_price, distance=refill_share * facts.full_room
-    )
-    wanted_margin_sats = margin_for_liquidation_sats(
-        side=trade.side, quantity_usd=trade.quantity_usd, price=trade.price, liquidation_price=target
-    )
-    wanted_sats = wanted_margin_sats - trade.margin_sats
+    wanted_sats, target, formulas = _wanted(facts, action)
     if wanted_sats <= 0:
         return Hold(reason=HoldReason.REFILL_REACHED, rung=rung.key)
     if (blocked := _blocked_by_limits(facts, rule, rung, wanted_sats)) is not None:
         return blocked
-    cap_sats = _cap_sats(facts, rule, trade)
-    if cap_sats < least_top_up_sats(wanted_sats):  # leverage 1: nothing more can be added, or is needed
+    needed_sats = min(wanted_sats, *_caps(facts, rule))
+    if needed_sats < least_top_up_sats(wanted_sats):  # leverage 1: nothing more can be added, or is needed
         return Hold(reason=HoldReason.REFILL_REACHED, rung=rung.key)
+    short = _decide_shortage(
+        facts,
+        rule,
+        rung,
+        room_share=room_share,
+        needed_sats=needed_sats,
+        wanted_sats=wanted_sats,
+        now=now,
+        may_gather=not is_second_send,
+    )
+    if short is not None:
+        return short
+    cap_sats = max(0, min(*_caps(facts, rule), _free_sats(facts, rule) or 0))
     return AddMarginDeed(
         rung=rung.key,
         arming_no=_arming(facts, rung),
         amount_sats=min(wanted_sats, cap_sats),
         cap_sats=cap_sats,
         wanted_sats=wanted_sats,
-        trigger_price=mark_price(trade, share=rung.room_share, full=facts.full_room),
+        trigger_price=step_price(trade, rung, full=facts.full_room),
         room_share=room_share,
         target_liquidation_price=target,
         is_second_send=is_second_send,
         arithmetic=(
             ("full_room", "|entry − liquidation at entry| / entry", str(facts.full_room)),
             ("room_share", "|price − liquidation| / price / full_room", str(room_share)),
-            ("target_liquidation_price", "price ∓ refill_share · full_room · price", str(target)),
-            ("wanted_margin_sats", "quantity · |1/price − 1/target|, upward", str(wanted_margin_sats)),
-            ("wanted_sats", "wanted_margin_sats − margin_sats", str(wanted_sats)),
+            *formulas,
             ("cap_sats", "least of limits, balance and what leverage 1 allows", str(cap_sats)),
         ),
     )
 
 
-def _left_of_limits(facts: Facts, rule: GuardRule) -> tuple[int, int | None, int | None]:
-    """Return what is left of the position's limit, of the account's 24 h limit, and of the balance, in sats."""
-    limits, spending = rule.limits, facts.spending
-    day_left = None if limits.account_day_sats is None else limits.account_day_sats - spending.account_day_spent_sats
-    balance_left = None if spending.balance_sats is None else spending.balance_sats - limits.reserve_sats
-    return limits.position_sats - spending.position_spent_sats, day_left, balance_left
+def _wanted(facts: Facts, action: TopUpAction) -> tuple[int, Price, Arithmetic]:
+    """Return what a top-up wants to add, the liquidation price it aims at, and how both come about."""
+    trade = facts.trade
+    match action:
+        case TopUpSats(sats=sats):
+            after = with_margin(trade, trade.margin_sats + sats)
+            return sats, after.liquidation_price, (("wanted_sats", "the step's own amount", str(sats)),)
+        case TopUpShare(share=share):
+            sats = (share * trade.margin_sats).__ceil__()
+            after = with_margin(trade, trade.margin_sats + sats)
+            return sats, after.liquidation_price, (("wanted_sats", "share · margin_sats, upward", str(sats)),)
+        case TopUp(refill_share=share):
+            return _wanted_up_to(facts, share * facts.full_room, "price ∓ refill_share · full_room · price")
+        case TopUpTo(distance=wanted_distance):
+            return _wanted_up_to(facts, wanted_distance, "price ∓ distance · price")
+
+
+def _wanted_up_to(facts: Facts, wanted_distance: Fraction, formula: str) -> tuple[int, Price, Arithmetic]:
+    trade = facts.trade
+    target = liquidation_price_for_distance(side=trade.side, price=facts.trigger_price, distance=wanted_distance)
+    wanted_margin_sats = margin_for_liquidation_sats(
+        side=trade.side, quantity_usd=trade.quantity_usd, price=trade.price, liquidation_price=target
+    )
+    wanted_sats = wanted_margin_sats - trade.margin_sats
+    return (
+        wanted_sats,
+        target,
+        (
+            ("target_liquidation_price", formula, str(target)),
+            ("wanted_margin_sats", "quantity · |1/price − 1/target|, upward", str(wanted_margin_sats)),
+            ("wanted_sats", "wanted_margin_sats − margin_sats", str(wanted_sats)),
+        ),
+    )
+
+
+def _decide_shortage(
+    facts: Facts,
+    rule: GuardRule,
+    rung: Rung,
+    *,
+    room_share: Fraction,
+    needed_sats: int,
+    wanted_sats: int,
+    now: datetime,
+    may_gather: bool,
+) -> Deed | Hold | None:
+    """Return what is done instead of a top-up for want of sats, None where one leaves now."""
+    free_sats = _free_sats(facts, rule)
+    if free_sats is None:
+        return Hold(reason=HoldReason.BALANCE_UNKNOWN, rung=rung.key, wake=WakeUps(on_balance=True))
+    least_sats = least_top_up_sats(wanted_sats)
+    arrives_until = facts.means.arrives_until
+    if may_gather:
+        is_awaited = arrives_until is not None and now < arrives_until and free_sats < needed_sats
+        if is_awaited and arrives_until is not None:
+            if not _may_not_wait(facts, arrives_until, now=now):
+                return Hold(
+                    reason=HoldReason.AWAITING_SATS, rung=rung.key, wake=WakeUps(at=arrives_until, on_balance=True)
+                )
+        else:
+            deed = gather(
+                rule.sources,
+                facts.means,
+                needed_sats=needed_sats,
+                balance_left_sats=free_sats,
+                least_sats=least_sats,
+                rung=rung.key,
+                arming_no=_arming(facts, rung),
+            )
+            if deed is not None:
+                return deed
+    if free_sats >= needed_sats:
+        return None
+    broke = Hold(
+        reason=HoldReason.NO_BALANCE,
+        rung=rung.key,
+        wake=WakeUps(on_balance=True),
+        shortfall_sats=needed_sats - free_sats,
+    )
+    match rule.shortage:
+        case Shortage.PARTIAL:
+            return None if free_sats >= least_sats else broke
+        case Shortage.REDUCE:
+            return _decide_reduce(facts, rung, rule.shortage_reduce, room_share)
+        case Shortage.CLOSE:
+            return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
+        case Shortage.NOTIFY:
+            return broke
+
+
+def _free_sats(facts: Facts, rule: GuardRule) -> int | None:
+    """Return what of the balance may go into this trade: above the reserve, and its part where several share it."""
+    spending = facts.spending
+    if spending.balance_sats is None:
+        return None
+    free_sats = spending.balance_sats - rule.limits.reserve_sats
+    return free_sats if spending.allotted_sats is None else min(free_sats, spending.allotted_sats)
 
 
 def _blocked_by_limits(facts: Facts, rule: GuardRule, rung: Rung, wanted_sats: int) -> Hold | None:
-    position_left, day_left, balance_left = _left_of_limits(facts, rule)
+    limits, spending = rule.limits, facts.spending
     least_sats = least_top_up_sats(wanted_sats)
-    count = rule.limits.max_count
-    if count is not None and facts.spending.position_count >= count:
+    if limits.max_count is not None and spending.position_count >= limits.max_count:
         return Hold(reason=HoldReason.COUNT_USED, rung=rung.key)
-    if position_left < least_sats:
-        return Hold(reason=HoldReason.LIMIT_USED, rung=rung.key)
-    if day_left is not None and day_left < least_sats:
-        return Hold(reason=HoldReason.DAY_LIMIT_USED, rung=rung.key)
-    if balance_left is None:
-        return Hold(reason=HoldReason.BALANCE_UNKNOWN, rung=rung.key, wake=WakeUps(on_balance=True))
-    if balance_left < least_sats:
-        return Hold(
-            reason=HoldReason.NO_BALANCE,
-            rung=rung.key,
-            wake=WakeUps(on_balance=True),
-            shortfall_sats=min(wanted_sats, position_left) - balance_left,
-        )
+    for reason, left_sats in _left_of_limits(facts, rule):
+        if left_sats < least_sats:
+            return Hold(reason=reason, rung=rung.key)
     return None
+
+
+def _left_of_limits(facts: Facts, rule: GuardRule) -> list[tuple[HoldReason, int]]:
+    """Return what each limit leaves to spend, in sats."""
+    limits, spending = rule.limits, facts.spending
+    left = [(HoldReason.LIMIT_USED, limits.position_sats - spending.position_spent_sats)]
+    if limits.account_sats is not None:
+        left.append((HoldReason.ACCOUNT_LIMIT_USED, limits.account_sats - spending.account_spent_sats))
+    if limits.account_day_sats is not None:
+        left.append((HoldReason.DAY_LIMIT_USED, limits.account_day_sats - spending.account_day_spent_sats))
+    return left
 
 
 def least_top_up_sats(wanted_sats: int) -> int:
@@ -368,13 +505,14 @@ def least_top_up_sats(wanted_sats: int) -> int:
     return min(wanted_sats, LEAST_TOP_UP_SATS)
 
 
-def _cap_sats(facts: Facts, rule: GuardRule, trade: Trade) -> int:
-    position_left, day_left, balance_left = _left_of_limits(facts, rule)
-    # Leverage may not fall below 1: the margin may not exceed the notional at the trade's price.
-    at_leverage_one_sats = margin_at_leverage_one_sats(trade) - trade.margin_sats
-    caps = [position_left, at_leverage_one_sats]
-    caps += [left for left in (day_left, balance_left) if left is not None]
-    return max(0, min(caps))
+def _caps(facts: Facts, rule: GuardRule) -> list[int]:
+    """Return what limits and leverage allow to add, in sats, whatever the balance."""
+    caps = [left_sats for _, left_sats in _left_of_limits(facts, rule)]
+    if not facts.is_cross:
+        # Leverage may not fall below 1: the margin may not exceed the notional at the trade's price.
+        stated_margin_sats = facts.trade.margin_sats + facts.payable_sats
+        caps.append(margin_at_leverage_one_sats(facts.trade) - stated_margin_sats)
+    return caps
 
 
 def margin_at_leverage_one_sats(trade: Trade) -> int:
@@ -384,7 +522,7 @@ def margin_at_leverage_one_sats(trade: Trade) -> int:
 
 def _decide_stop(facts: Facts, rule: GuardRule, *, now: datetime) -> MoveStopDeed | None:
     trade = facts.trade
-    if rule.stop_share is None or facts.is_stop_pending or facts.is_stop_removed or facts.pending:
+    if facts.is_stop_pending or facts.is_stop_removed or facts.pending:
         return None
     is_users_stop = trade.stop_loss_price is not None and trade.stop_loss_price != facts.own_stop_price
     if is_users_stop:
@@ -393,8 +531,8 @@ def _decide_stop(facts: Facts, rule: GuardRule, *, now: datetime) -> MoveStopDee
     is_settlement_near = facts.funding_at is not None and timedelta(0) <= facts.funding_at - now < FUNDING_LOOK_AHEAD
     if is_settlement_near and facts.funding_rate is not None and facts.funding_rate * trade.side.sign > 0:
         guard = abs(facts.funding_rate) + FUNDING_GUARD
-    wanted = desired_stop_price(trade, stop_share=rule.stop_share, full=facts.full_room, guard=guard)
-    if trade.stop_loss_price == wanted or is_at_or_beyond(trade.side, facts.trigger_price, wanted):
+    wanted = safety_stop_price(trade, rule, full=facts.full_room, guard=guard)
+    if wanted is None or trade.stop_loss_price == wanted or is_at_or_beyond(trade.side, facts.trigger_price, wanted):
         return None
     if trade.stop_loss_price is None:
         return MoveStopDeed(stop_price=wanted, reason="place")

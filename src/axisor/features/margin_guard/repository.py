@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from axisor.domain.errors import Conflict
 from axisor.domain.units import ExchangeAccountId, RuleId, TradeId
 from axisor.features.margin_guard.policy import RungState
-from axisor.features.margin_guard.rule import GuardRule, dump_rule, load_rule
+from axisor.features.margin_guard.rule import GuardRule
+from axisor.features.margin_guard.rule_body import dump_rule, load_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Guard rules: a ladder of rungs, limits on what they may spend, and the safety stop behind them.
 
 Marks are shares of *full room*: the distance to liquidation at entry (`room.distance`), so one rule means the
-same at 5x and at 50x. The numbers of the presets come from a simulation on the minutes of 2018, described in
+same at 5x and at 50x; a step may also wait for a distance, a price, a used-up share of the way to liquidation or a
+margin ratio. The numbers of the presets come from a simulation on the minutes of 2018, described in
 docs/guides/presets.md.
 """
 
@@ -9,10 +10,39 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from axisor.domain.errors import InvalidRule
-from axisor.domain.units import RuleId
+from axisor.domain.units import Price, RuleId
+from axisor.features.margin_guard.steps import (
+    Close,
+    FundingSource,
+    Notify,
+    Reduce,
+    Rung,
+    RungAction,
+    Shortage,
+    TopUp,
+)
+
+__all__ = [
+    "DEFAULT_STOP_SHARE",
+    "GIVE_UP",
+    "HOLD_MAX_LEVERAGE",
+    "NEAREST_MARK_DISTANCE",
+    "Close",
+    "GuardRule",
+    "Limits",
+    "Notify",
+    "Part",
+    "Preset",
+    "Rung",
+    "RungAction",
+    "TopUp",
+    "preset_rule",
+    "share_from_number",
+    "with_version",
+]
 
 DEFAULT_STOP_SHARE: Final = Fraction(12, 100)
 DEFAULT_WARN_SHARE: Final = Fraction(60, 100)
@@ -21,6 +51,10 @@ REARM_SHARE: Final = Fraction(15, 100)
 HOLD_MAX_LEVERAGE: Final = 50
 NEAREST_MARK_DISTANCE: Final = Fraction(9, 1000)
 """No top-up mark may lie nearer than 0.9 % of price to liquidation."""
+GIVE_UP: Final = "give_up"
+"""The name under which the give-up price closes a trade; no step may bear it."""
+ONLY_BALANCE: Final = (FundingSource.BALANCE,)
+HALF: Final = Reduce(Fraction(1, 2))
 
 
 class Preset(StrEnum):
@@ -31,48 +65,34 @@ class Preset(StrEnum):
     CUSTOM = "custom"
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
-    """Tell the owner."""
+class Part(StrEnum):
+    """A part of a rule that a trade's rule may leave to its account's, and an account's to its owner's."""
 
-
-@dataclass(frozen=True, slots=True)
-class TopUp:
-    """Add margin until room is `refill_share` of full room again."""
-
-    refill_share: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the trade at the market."""
-
-
-type RungAction = Notify | TopUp | Close
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
-    """One step of the ladder: due when room has fallen to `room_share` of full room."""
-
-    key: str
-    room_share: Fraction
-    action: RungAction
+    STEPS = "steps"
+    STOP = "stop"
+    GIVE_UP = "give_up"
+    LIMITS = "limits"
+    FUNDING = "funding"
+    """Sources, and what happens when they hold too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a rule may spend: per position, per account in any 24 hours, how often, and what it never touches."""
+    """What a rule may spend: per position, per account in any 24 hours, how often, and what it never touches.
+
+    `account_sats` is the most that may lie in all running positions of the account together.
+    """
 
     position_sats: int
     account_day_sats: int | None
     max_count: int | None
     reserve_sats: int
+    account_sats: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardRule:
-    """One version of a rule. `rungs` are ordered from far to near liquidation."""
+    """One version of a rule. Steps at shares of room are ordered from far to near liquidation."""
 
     rule_id: RuleId
     version: int
@@ -84,33 +104,61 @@ class GuardRule:
     allow_second_send: bool = True
     takes_back: bool = False
     """True: added sats are taken back by itself once it is calm again."""
+    give_up_price: Price | None = None
+    """Where the plan is to close and keep what is left."""
+    sources: tuple[FundingSource, ...] = ONLY_BALANCE
+    """Where the sats of a top-up come from, the preferred source first."""
+    shortage: Shortage = Shortage.PARTIAL
+    shortage_reduce: Reduce = HALF
+    """By how much `Shortage.REDUCE` reduces."""
+    inherits: frozenset[Part] = frozenset()
 
     def __post_init__(self) -> None:
         """Raise InvalidRule, naming the field, where the parts contradict each other."""
-        shares = [rung.room_share for rung in self.rungs]
+        shares = [rung.room_share for rung in self.rungs if rung.room_share is not None]
         if shares != sorted(shares, reverse=True) or len(set(shares)) != len(shares):
             raise InvalidRule("steps must lie at different shares of room, far ones first", field="rungs")
-        if len({rung.key for rung in self.rungs}) != len(self.rungs):
+        if len({rung.key for rung in self.rungs} | {GIVE_UP}) != len(self.rungs) + 1:
             raise InvalidRule("every step has a name of its own", field="rungs")
         for rung in self.rungs:
-            if not 0 < rung.room_share < 1:
-                raise InvalidRule("a step lies between 0 % and 100 % of room", field=rung.key)
-            if isinstance(rung.action, TopUp) and not rung.room_share < rung.action.refill_share <= 2:
-                raise InvalidRule(
-                    "a refill must lie above its own mark and at most at 200 % of room", field="refill_share"
-                )
+            rung.check()
         if self.stop_share is not None:
             if not 0 < self.stop_share < 1:
                 raise InvalidRule("the safety stop lies between 0 % and 100 % of room", field="stop_share")
-            if any(not isinstance(rung.action, Notify) and rung.room_share <= self.stop_share for rung in self.rungs):
+            if any(_is_behind(rung, self.stop_share) for rung in self.rungs):
                 raise InvalidRule("every step must lie above the safety stop", field="stop_share")
-        for name in ("position_sats", "reserve_sats"):
-            if getattr(self.limits, name) < 0:
+        if self.give_up_price is not None and self.give_up_price <= 0:
+            raise InvalidRule("a price is above 0", field="give_up_price")
+        if FundingSource.BALANCE not in self.sources or len(set(self.sources)) != len(self.sources):
+            raise InvalidRule("every source stands once, the balance among them: all sats pass it", field="sources")
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        for name in ("position_sats", "reserve_sats", "account_day_sats", "account_sats"):
+            sats = getattr(self.limits, name)
+            if sats is not None and sats < 0:
                 raise InvalidRule("an amount of sats is 0 or more", field=name)
 
-    def rung(self, kind: type[RungAction]) -> Rung | None:
-        """Return the first step with an action of `kind`, or None."""
-        return next((rung for rung in self.rungs if isinstance(rung.action, kind)), None)
+    def rung(self, *kinds: type[RungAction]) -> Rung | None:
+        """Return the first step with an action of one of `kinds`, or None."""
+        return next((rung for rung in self.rungs if isinstance(rung.action, kinds)), None)
+
+    @property
+    def tops_up(self) -> bool:
+        """Return whether any step adds margin."""
+        return any(rung.is_top_up for rung in self.rungs)
+
+    @property
+    def looks_at_others(self) -> bool:
+        """Return whether the rule may use other trades of the account: their profit, or one of them to close."""
+        reduces = self.shortage is Shortage.REDUCE or self.rung(Reduce) is not None
+        return reduces or FundingSource.CASH_IN in self.sources
+
+
+def _is_behind(rung: Rung, stop_share: Fraction) -> bool:
+    """Return whether the safety stop closes the trade before a step that acts is due."""
+    acts = not isinstance(rung.action, Notify)
+    return acts and rung.room_share is not None and rung.room_share <= stop_share
 
 
 def preset_rule(
@@ -165,70 +213,6 @@ def with_version(rule: GuardRule, version: int) -> GuardRule:
     return replace(rule, version=version)
 
 
-def dump_rule(rule: GuardRule) -> dict[str, Any]:
-    """Return the rule as JSON values; shares are exact fractions in text, so that loading gives the same rule."""
-    return {
-        "preset": rule.preset.value,
-        "rungs": [
-            {"key": rung.key, "room_share": str(rung.room_share), "action": _dump_action(rung.action)}
-            for rung in rule.rungs
-        ],
-        "limits": {
-            "position_sats": rule.limits.position_sats,
-            "account_day_sats": rule.limits.account_day_sats,
-            "max_count": rule.limits.max_count,
-            "reserve_sats": rule.limits.reserve_sats,
-        },
-        "stop_share": None if rule.stop_share is None else str(rule.stop_share),
-        "rearm_share": str(rule.rearm_share),
-        "allow_second_send": rule.allow_second_send,
-        "takes_back": rule.takes_back,
-    }
-
-
-def load_rule(body: dict[str, Any], *, rule_id: RuleId, version: int) -> GuardRule:
-    """Return the rule of a stored body.
-
-    Raises:
-        InvalidRule: the body does not hold a rule of this release.
-    """
-    try:
-        return GuardRule(
-            rule_id=rule_id,
-            version=version,
-            preset=Preset(body["preset"]),
-            rungs=tuple(
-                Rung(key=rung["key"], room_share=Fraction(rung["room_share"]), action=_load_action(rung["action"]))
-                for rung in body["rungs"]
-            ),
-            limits=Limits(**body["limits"]),
-            stop_share=None if body["stop_share"] is None else Fraction(body["stop_share"]),
-            rearm_share=Fraction(body["rearm_share"]),
-            allow_second_send=body["allow_second_send"],
-            takes_back=body.get("takes_back", False),
-        )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise InvalidRule(f"the stored rule cannot be read: {error}", rule_id=rule_id, version=version) from error
-
-
 def share_from_number(number: Decimal) -> Fraction:
     """Return a share as a fraction; the wire carries decimals such as 0.5."""
     return Fraction(number)
-
-
-def _dump_action(action: RungAction) -> dict[str, Any]:
-    if isinstance(action, TopUp):
-        return {"kind": "top_up", "refill_share": str(action.refill_share)}
-    return {"kind": "close" if isinstance(action, Close) else "notify"}
-
-
-def _load_action(body: dict[str, Any]) -> RungAction:
-    match body["kind"]:
-        case "notify":
-            return Notify()
-        case "top_up":
-            return TopUp(Fraction(body["refill_share"]))
-        case "close":
-            return Close()
-        case other:
-            raise InvalidRule(f"unknown action {other!r}", field="action")

@@ -7,7 +7,8 @@ from axisor.domain.units import Price, usd_number
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.margin_guard.plan import Plan
 from axisor.features.margin_guard.policy import Spending, is_at_or_beyond
-from axisor.features.margin_guard.rule import Close, GuardRule, Notify, TopUp
+from axisor.features.margin_guard.rule import Close, GuardRule, Notify, Rung
+from axisor.features.margin_guard.steps import TOP_UPS, TopUp
 from axisor.features.margin_guard.take_back import Keep, TakeBack
 from axisor.features.trading.views import GuardState, GuardView, Quote, RuleView, TakeBackView, share_number
 from axisor.infra.wire import optional_instant
@@ -68,21 +69,21 @@ class GuardFacts:
 
 def rule_view(rule: GuardRule) -> RuleView:
     """Return a rule with its shares as numbers of 1."""
-    warn, top_up, cut = rule.rung(Notify), rule.rung(TopUp), rule.rung(Close)
+    warn, top_up, cut = rule.rung(Notify), rule.rung(*TOP_UPS), rule.rung(Close)
     refill = top_up.action.refill_share if top_up is not None and isinstance(top_up.action, TopUp) else None
     return RuleView(
         rule_id=rule.rule_id,
         version=rule.version,
         preset=rule.preset.value,
-        warn_share=None if warn is None else share_number(warn.room_share),
-        top_up_share=None if top_up is None else share_number(top_up.room_share),
+        warn_share=_share(warn),
+        top_up_share=_share(top_up),
         refill_share=None if refill is None else share_number(refill),
         position_limit_sats=rule.limits.position_sats,
         account_day_limit_sats=rule.limits.account_day_sats,
         max_count=rule.limits.max_count,
         reserve_sats=rule.limits.reserve_sats,
         stop_share=None if rule.stop_share is None else share_number(rule.stop_share),
-        cut_share=None if cut is None else share_number(cut.room_share),
+        cut_share=_share(cut),
         takes_back=rule.takes_back,
     )
 
@@ -123,7 +124,7 @@ def guard_state(trade: Trade, facts: GuardFacts, *, quote: Quote | None, is_watc
         return "unknown_outcome"
     if facts.open_states:
         return "acting"
-    tops_up = facts.rule is not None and facts.rule.rung(TopUp) is not None
+    tops_up = facts.rule is not None and facts.rule.tops_up
     if tops_up and facts.spending.is_stopped:
         return "spending_stopped"
     if facts.plan is None:
@@ -186,6 +187,11 @@ def preview(plan: Plan, nights: Nights | None) -> Preview:
         unguarded_worst_case_sats=plan.unguarded_worst_case_sats,
         nights=nights,
     )
+
+
+def _share(rung: Rung | None) -> float | None:
+    """Return at which share of room a step is due; None for a step that waits for something else."""
+    return None if rung is None or rung.room_share is None else share_number(rung.room_share)
 
 
 def _usd(price: Price | None) -> float | None:

@@ -202,6 +202,8 @@ class Spent:
     by_trade: dict[TradeId, tuple[int, int]]
     """Sats and number of top-ups, by trade."""
     day_sats: int
+    running_sats: int
+    """On all trades that run now."""
 
 
 async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, now: datetime) -> Spent:
@@ -210,16 +212,20 @@ async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeA
         text(
             "select r.position_id, sum(r.amount_sats)::bigint as sats, count(*) as top_ups, "
             "coalesce(sum(r.amount_sats) filter (where r.reserved_at > :since), 0)::bigint as day_sats, "
-            "bool_or(i.command = 'cash_in') as was_taken_back "
+            "bool_or(i.command = 'cash_in') as was_taken_back, "
+            "coalesce(bool_or(p.status = 'running'), false) as is_running "
             "from budget_reservation r join intent i using (exchange_account_id, intent_id) "
-            "where exchange_account_id = :account and state <> 'released' group by r.position_id"
+            "left join position p on p.exchange_account_id = r.exchange_account_id and p.position_id = r.position_id "
+            "where r.exchange_account_id = :account and r.state <> 'released' group by r.position_id"
         ),
         {"account": exchange_account_id, "since": now - timedelta(hours=24)},
     )
     by_trade: dict[TradeId, tuple[int, int]] = {}
-    day_sats, taken_back = 0, set()
+    day_sats, taken_back, running = 0, set(), set()
     for row in rows:
         trade_id = TradeId(str(row.position_id))
+        if row.is_running:
+            running.add(trade_id)
         if row.was_taken_back:
             taken_back.add(trade_id)
             continue
@@ -232,7 +238,8 @@ async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeA
         by_trade |= {
             trade_id: (budget.position_spent_sats(trade_id), budget.position_count(trade_id)) for trade_id in taken_back
         }
-    return Spent(by_trade=by_trade, day_sats=day_sats)
+    running_sats = sum(sats for trade_id, (sats, _) in by_trade.items() if trade_id in running)
+    return Spent(by_trade=by_trade, day_sats=day_sats, running_sats=running_sats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

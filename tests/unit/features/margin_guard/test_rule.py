@@ -15,12 +15,11 @@ from axisor.features.margin_guard.rule import (
     Preset,
     Rung,
     TopUp,
-    dump_rule,
-    load_rule,
     preset_rule,
     share_from_number,
     with_version,
 )
+from axisor.features.margin_guard.rule_body import dump_rule, load_rule
 
 RULE_ID = RuleId("0197f0aa-0000-7000-8000-000000000010")
 CUT = Rung(key="cut", room_share=Fraction(35, 100), action=Close())
