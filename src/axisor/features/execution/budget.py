@@ -63,8 +63,8 @@ class Budget:
         return sum(sats for spent_on, _, sats in self._outstanding() if spent_on == trade_id)
 
     def running_spent_sats(self, running: Container[TradeId]) -> int:
-        """Return what was spent on these trades together or is reserved for them, in sats."""
-        return sum(row.amount_sats for row in self._live() if row.trade_id in running)
+        """Return what was spent on these trades or is reserved for them, less what was taken back, in sats."""
+        return sum(sats for spent_on, _, sats in self._outstanding() if spent_on in running)
 
     def position_count(self, trade_id: TradeId) -> int:
         """Return how many top-ups of a trade took effect or may still."""

@@ -8,7 +8,6 @@ coverage is at best amber.
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 
 from axisor.domain.cross import CrossState, maintenance_margin_sats
@@ -29,7 +28,7 @@ from axisor.features.margin_guard.deeds import (
 )
 from axisor.features.margin_guard.policy import decide
 from axisor.features.margin_guard.rule import GuardRule
-from axisor.features.margin_guard.steps import Reduce, Shortage
+from axisor.features.margin_guard.steps import Reduce
 
 CROSS_BEST_COVERAGE: Final = "amber"
 CROSS_COVERAGE_REASON: Final = "no_stop_at_exchange"
@@ -128,8 +127,10 @@ def decide_cross(facts: Facts, rule: GuardRule, *, now: datetime) -> CrossDeed |
             )
         case Hold(reason=HoldReason.NOTHING_TO_REDUCE, rung=rung) if rung is not None:
             return _reduce(facts, rule, rung)
-        case MoveStopDeed() | CloseOneDeed() | ReopenDeed():
-            raise AssertionError(f"a cross position has neither a stop nor parts: {decision}")
+        case CloseOneDeed(rung=rung):
+            return _reduce(facts, rule, rung)
+        case MoveStopDeed() | ReopenDeed():
+            raise AssertionError(f"a cross position has neither a stop nor a smaller copy: {decision}")
         case _:
             return decision
 
@@ -150,11 +151,9 @@ def _reduce(facts: Facts, rule: GuardRule, key: str) -> CrossOrderDeed:
 
 
 def _without_stop(rule: GuardRule) -> GuardRule:
-    """Return the rule as it is decided for the cross position: steps that reduce find no trade to close."""
-    one = Reduce(Fraction(1, 2))
+    """Return the rule as it is decided for the cross position: without a stop, and reduced by an order alone."""
     rungs = tuple(
         replace(rung, action=Reduce(rung.action.share)) if isinstance(rung.action, Reduce) else rung
         for rung in rule.rungs
     )
-    reduce = one if rule.shortage is Shortage.REDUCE else rule.shortage_reduce
-    return replace(rule, stop_share=None, rungs=rungs, shortage_reduce=reduce)
+    return replace(rule, stop_share=None, rungs=rungs, shortage_reduce=Reduce(rule.shortage_reduce.share))

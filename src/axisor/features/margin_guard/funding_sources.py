@@ -30,11 +30,11 @@ def gather(
     """
     place = sources.index(FundingSource.BALANCE)
     preferred_sats = needed_sats - means.gathered_sats
-    deed = _first(sources[:place], means, preferred_sats, least_sats, rung, arming_no)
+    deed = _first(sources[:place], means, preferred_sats, least_sats, of=(rung, arming_no))
     if deed is not None:
         return deed
     lacking_sats = needed_sats - max(0, balance_left_sats)
-    return _first(sources[place + 1 :], means, lacking_sats, least_sats, rung, arming_no)
+    return _first(sources[place + 1 :], means, lacking_sats, least_sats, of=(rung, arming_no))
 
 
 def cents_for_sats(*, amount_sats: int, ask_price: Price) -> int:
@@ -47,20 +47,21 @@ def cents_for_sats(*, amount_sats: int, ask_price: Price) -> int:
 
 
 def _first(
-    sources: Iterable[FundingSource], means: Means, lacking_sats: int, least_sats: int, rung: str, arming_no: int
+    sources: Iterable[FundingSource], means: Means, lacking_sats: int, least_sats: int, *, of: tuple[str, int]
 ) -> GatherDeed | None:
     if lacking_sats <= 0:
         return None
     for source in sources:
-        deed = _from(source, means, lacking_sats, least_sats, rung, arming_no)
+        deed = _from(source, means, lacking_sats, least_sats, of=of)
         if deed is not None:
             return deed
     return None
 
 
 def _from(
-    source: FundingSource, means: Means, lacking_sats: int, least_sats: int, rung: str, arming_no: int
+    source: FundingSource, means: Means, lacking_sats: int, least_sats: int, *, of: tuple[str, int]
 ) -> GatherDeed | None:
+    rung, arming_no = of
     match source:
         case FundingSource.CASH_IN:
             richest = max(means.others, key=lambda other: other.profit_sats, default=None)
