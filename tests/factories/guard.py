@@ -28,6 +28,7 @@ def a_rule(*rungs: Rung, **changes: Any) -> GuardRule:
         "account_day_sats": None,
         "max_count": None,
         "reserve_sats": 0,
+        "account_sats": None,
     }
     limits |= {name: changes.pop(name) for name in list(changes) if name in limits}
     rule = GuardRule(

@@ -78,8 +78,8 @@ def find_conflicts(
     entry = trade.price if trade.entry_price is None else trade.entry_price
     profit = trade.take_profit_price
     if profit is not None and trade.side.sign * (profit - entry) <= 0:
-        path = (start, PathPoint(price=profit, what="take_profit"), PathPoint(price=entry, what="entry"))
-        found.append(Conflict(kind=ConflictKind.TAKE_PROFIT_BEHIND_ENTRY, rungs=(), path=path))
+        there, back = PathPoint(price=profit, what="take_profit"), PathPoint(price=entry, what="entry")
+        found.append(Conflict(kind=ConflictKind.TAKE_PROFIT_BEHIND_ENTRY, rungs=(), path=(start, there, back)))
     rich = replace(spending, balance_sats=_PLENTY_SATS, allotted_sats=None, is_stopped=False)
     events = tuple(walk(trade, rule, rich, fee_rate=fee_rate, others=others, user_stop_price=user_stop_price))
     found += _unreached(trade, rule, events, start)

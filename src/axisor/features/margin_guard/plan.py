@@ -327,6 +327,8 @@ def _end(
     stop = _stop(trade, rule, full, user_stop_price)
     if stop is None or is_at_or_beyond(trade.side, stop, trade.liquidation_price):
         return _ended(trade, What.LIQUIDATION, trade.liquidation_price, fee_rate, None)
+    if stop == rule.give_up_price:  # the stop stands there: exchange and guard close at the same price
+        return _ended(trade, What.GIVE_UP, stop, fee_rate, GIVE_UP)
     return _ended(trade, What.STOP, stop, fee_rate, None)
 
 

@@ -10,14 +10,17 @@ from tests.factories.trades import a_running_trade
 from axisor.domain.contract import FEE_RATES
 from axisor.domain.equity import closing_value_sats
 from axisor.domain.trades import PositionSide
-from axisor.domain.units import Price
-from axisor.features.margin_guard.plan import MOST_STEPS, Plan, PlannedStep, fires_now, opening_cost_sats, plan
+from axisor.domain.units import Price, TradeId
+from axisor.features.margin_guard.deeds import OtherTrade
+from axisor.features.margin_guard.plan import MOST_STEPS, Plan, PlannedStep, What, fires_now, opening_cost_sats, plan
 from axisor.features.margin_guard.policy import full_room, mark_price
 from axisor.features.margin_guard.rule import Close, GuardRule, Rung, TopUp
+from axisor.features.margin_guard.steps import Reduce, ReduceHow
 
 RATE = FEE_RATES[0]
 CUT = Rung(key="cut", room_share=Fraction(35, 100), action=Close())
 LONG = a_running_trade()
+OTHER = OtherTrade(trade_id=TradeId("other"), side=PositionSide.LONG, quantity_usd=6_200, liquidation_price=at(61_000))
 
 
 def planned(rule: GuardRule | None, **purse: Any) -> Plan:
@@ -134,3 +137,41 @@ def test_a_rule_that_would_act_the_moment_it_is_saved_shows_its_mark(side: Posit
 def test_of_several_passed_marks_the_nearest_to_liquidation_is_shown() -> None:
     assert fires_now(LONG, a_rule(WARN, TOP_UP, CUT), at("60000")) == at("60429")
     assert fires_now(LONG, a_rule(WARN, TOP_UP, CUT), at("60700")) == at("60784.5")
+
+
+@pytest.mark.parametrize(
+    ("others", "whats"),
+    [
+        ((), [What.HELD, What.STOP]),
+        ((OTHER,), [What.REDUCE, What.STOP]),
+        ((replace(OTHER, quantity_usd=100_000),), [What.REDUCE, What.STOP]),
+        ((replace(OTHER, quantity_usd=1),), [What.CLOSE]),
+    ],
+)
+def test_closing_one_of_several_trades_leaves_the_others(others: tuple[OtherTrade, ...], whats: list[What]) -> None:
+    rule = a_rule(Rung(key="r", room_share=Fraction(1, 2), action=Reduce(Fraction(1, 2))))
+    found = plan(LONG, rule, spending(), fee_rate=RATE, others=others)
+    assert [event.what for event in found.events] == whats
+
+
+def test_a_plan_ends_where_a_smaller_trade_takes_over() -> None:
+    rule = a_rule(Rung(key="r", room_share=Fraction(1, 2), action=Reduce(Fraction(1, 2), ReduceHow.REOPEN)))
+    found = planned(rule)
+    (event,) = found.events
+    assert (event.what, event.quantity_usd) == (What.REDUCE, 3_100)
+    assert not found.ends_at_stop
+    assert found.covered_to_price == event.liquidation_price < LONG.liquidation_price
+
+
+def test_every_step_of_the_ladder_stands_in_the_plan_in_order() -> None:
+    found = planned(a_rule(WARN, TOP_UP, CUT))
+    assert [(event.what, event.rung) for event in found.events] == [
+        (What.NOTIFY, "warn"),
+        (What.TOP_UP, "top_up"),
+        (What.NOTIFY, "warn"),
+        (What.TOP_UP, "top_up"),
+        (What.NOTIFY, "warn"),
+        (What.HELD, "top_up"),
+        (What.CLOSE, "cut"),
+    ][: len(found.events)]
+    assert found.events[-1].price == found.covered_to_price
