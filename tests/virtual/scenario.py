@@ -21,7 +21,8 @@ from tests.virtual.world import Process, World
 
 from axisor.domain.trades import OrderType, PositionSide
 from axisor.domain.units import Price, RuleId
-from axisor.features.margin_guard.rule import GuardRule, Preset, dump_rule, preset_rule
+from axisor.features.margin_guard.rule import GuardRule, Preset, preset_rule
+from axisor.features.margin_guard.rule_body import dump_rule
 from axisor.infra import ids
 from axisor.paper.engine import engine, isolated
 from axisor.paper.engine.orders import NewTrade
