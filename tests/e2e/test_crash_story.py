@@ -8,6 +8,7 @@ import pytest
 from tests.fixtures.engines import DatabaseUrls
 from tests.fixtures.stack import PaperAccount, Stack, hold_rule, running_stack, wait_until
 
+from axisor.cli.ledger import replay
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import Price
 
@@ -117,6 +118,10 @@ def test_one_is_rescued_one_was_never_in_danger_one_is_closed_by_its_stop(stack:
     assert story.broken_promises() == []
     assert stack.exchange is not None
     assert stack.exchange.discrepancies() == []
+    again = replay(stack.environment(), account=None, since=None)
+    assert again["different"] == []
+    assert again["compared"] >= 5
+    assert again["of_another_code_version"] == 0
 
 
 def test_the_same_crash_with_the_guard_switched_off_breaks_the_promises(stack: Stack) -> None:

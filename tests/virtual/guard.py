@@ -253,7 +253,7 @@ class Installation:
             await self._guard(process, parts)
         except* LeaseLost:
             pass  # as in production: the process ends, and the supervisor starts the next
-        except* Exception as group:
+        except* Exception as group:  # noqa: BLE001 - any crash of a process is what the judge must hear of
             self.crashes += [repr(error) for error in group.exceptions]
         finally:
             if not process.is_dead:

@@ -8,11 +8,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.adapters.lnmarkets.requests import command_request
-from axisor.domain.units import ExchangeAccountId
+from axisor.domain.units import ExchangeAccountId, Price, usd_number
 from axisor.features.execution.repository import load_command
 from axisor.infra.wire import Instant, instant, optional_instant
 
 _API_VERSION: Final = "/v3"
+_SHOWN_FACTS: Final = ("trigger_price", "full_room", "spending", "seconds_to_liquidation")
+_SHOWN_OF_TRADE: Final = (
+    "side",
+    "quantity_usd",
+    "margin_sats",
+    "price",
+    "entry_price",
+    "entry_margin_sats",
+    "liquidation_price",
+    "stop_loss_price",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +114,12 @@ async def read_decision(
         at=instant(decision["at"]),
         action=decision["action"],
         reason=decision["reason"],
-        inputs=decision["inputs"],
+        inputs=inputs_view(decision["inputs"]),
         arithmetic=tuple(
             ArithmeticView(
-                name=str(step.get("name", "")), formula=str(step.get("formula", "")), value=str(step.get("value", ""))
+                name=str(step.get("name", "")),
+                formula=str(step.get("formula", "")),
+                value=_arithmetic_value(str(step.get("name", "")), str(step.get("value", ""))),
             )
             for step in decision["arithmetic"]
         ),
@@ -117,6 +130,42 @@ async def read_decision(
         hash=_hex(decision["hash"]),
         previous_hash=_hex(decision["previous_hash"]),
     )
+
+
+def inputs_view(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what a decision was made from as the wire has it: prices in USD per BTC.
+
+    The rule and the decision itself are left to `arithmetic` and the rule's own version.
+    """
+    facts = stored.get("facts")
+    if not isinstance(facts, dict):
+        shown = stored
+    else:
+        kept = {name: facts[name] for name in _SHOWN_FACTS if name in facts}
+        shown = kept | {
+            "trade": {name: facts["trade"].get(name) for name in _SHOWN_OF_TRADE},
+            "steps": {key: [state["arming_no"], state["is_armed"]] for key, state in facts["rungs"].items()},
+            "pending": [[each["amount_sats"], each["is_unknown"]] for each in facts["pending"]],
+            **stored.get("seen", {}),
+            "outcome": stored.get("outcome", {}),
+        }
+    view: dict[str, Any] = _in_usd(shown)
+    return view
+
+
+def _in_usd(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _in_usd(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_in_usd(each) for each in value]
+    if isinstance(value, int) and (name == "price" or name.endswith("_price")):
+        return usd_number(Price(value))
+    return value
+
+
+def _arithmetic_value(name: str, value: str) -> str:
+    """Return a value of the arithmetic as the wire has it; a price is kept as a whole number of half-dollars."""
+    return f"{usd_number(Price(int(value))):.1f}" if name.endswith("_price") else value
 
 
 def _attempt(row: Any) -> AttemptView:
@@ -134,7 +183,7 @@ def _attempt(row: Any) -> AttemptView:
         settled_at=optional_instant(row["settled_at"]),
         outcome=row["reason"],
         request=SentRequestView(method=method, path=_API_VERSION + path, body=msgspec.json.decode(body)),
-        answer=None if answer is None else AnswerView(status=answer.get("status"), body_excerpt=answer),
+        answer=None if answer is None else AnswerView(status=answer.get("status"), body_excerpt=_in_usd(answer)),
     )
 
 

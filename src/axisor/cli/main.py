@@ -43,6 +43,8 @@ _account_app = typer.Typer(help="Accounts on a running paper exchange.", no_args
 _connected_app = typer.Typer(help="Your accounts at LN Markets: connect, protect, list.", no_args_is_help=True)
 app.add_typer(_exchange_app, name="exchange")
 app.add_typer(_connected_app, name="account")
+_ledger_app = typer.Typer(help="What was decided and done: prove that it was not changed.", no_args_is_help=True)
+app.add_typer(_ledger_app, name="ledger")
 _exchange_app.add_typer(_account_app, name="account")
 
 _SCENARIO_HELP: Final = f"Market story: {', '.join(STORIES)}."
@@ -344,6 +346,56 @@ def _instances(data_dir: Path | None) -> Path:
     from axisor.cli.up import data_root
 
     return data_root(data_dir, os.environ)
+
+
+_LEDGER_ACCOUNT_HELP: Final = "Its name or id; default: every account."
+
+
+@_ledger_app.command("verify", epilog="Example: axisor ledger verify --account night --json")
+def verify_ledger(
+    account: Annotated[str | None, typer.Option(help=_LEDGER_ACCOUNT_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Recompute every hash of the ledger and name the first entry that was changed, moved or removed."""
+    from axisor.cli.ledger import verify
+
+    found = verify(os.environ, account=account)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        for each in found["accounts"]:
+            name, count, waiting = each["exchange_account_id"], each["entries"], each["not_sealed_yet"]
+            if each["broken_at"] is None:
+                print(f"✓ {name}  {count} entries, {waiting} not sealed yet, head {each['head'][:16]}")
+            else:
+                print(f"✗ {name}  entry {each['broken_at']} ({each['decision_id'] or 'no id'}): {each['problem']}")
+    if not found["is_whole"]:
+        raise typer.Exit(1)
+
+
+@_ledger_app.command("replay", epilog="Example: axisor ledger replay --account night --since 2026-01-31")
+def replay_ledger(
+    account: Annotated[str | None, typer.Option(help=_LEDGER_ACCOUNT_HELP)] = None,
+    since: Annotated[str | None, typer.Option(help="A day or an instant in UTC; default: from the beginning.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Decide everything again from its stored inputs with the present code, and show every difference."""
+    from axisor.cli.ledger import replay
+
+    found = replay(os.environ, account=account, since=since)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        for each in found["different"]:
+            print(f"✗ {each['at']} {each['decision_id']}, decided by {each['code_version']}")
+            if each["problem"] is not None:
+                print(f"    {each['problem']}")
+            for field in each["fields"]:
+                print(f"    {field['field']}: decided {field['decided']}, now {field['recomputed']}")
+        other = found["of_another_code_version"]
+        print(f"{found['compared']} decisions compared, {other} of another version, {found['identical']} identical")
+    if found["different"]:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: AXISOR_DATABASE_OWNER_URL=postgresql://... axisor migrate")

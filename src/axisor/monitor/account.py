@@ -107,7 +107,7 @@ class AccountRuntime:
             changed=changed,
             announce=announce,
         )
-        scribe = Scribe(exchange_account_id=exchange_account_id, market=market, clock=clock)
+        scribe = Scribe(exchange_account_id=exchange_account_id, market=market)
         self._settler = settler = Settler(
             exchange_account_id=exchange_account_id,
             executor=executor,

@@ -62,6 +62,8 @@ SETTLE_EVERY_S: Final = 1.0
 MOST_BACK_OFF_S: Final = 10.0
 MOST_PAGES: Final = 50
 LATE_EVIDENCE: Final = timedelta(hours=1)
+_LISTED: Final = {"source": "lists"}
+"""What proves an outcome of the account: its orders, transfers, swaps and withdrawals as read."""
 _MSATS_PER_SAT: Final = 1000
 _CROSS: Final = frozenset(
     {
@@ -332,7 +334,7 @@ class AccountDesk:
                 continue
             unknown = _as_unknown(present, now)
             if unknown is not present:
-                self._executor.record(unknown, None)
+                self._executor.record(unknown, None, shown=_LISTED)
             self._conclude(advance(unknown, AttemptState.NOT_APPLIED, at=now, reason="absent_after_quiet"), None)
         # What stands in the lists now is no effect of anything that is signed from now on.
         self._seen = frozenset(
@@ -393,7 +395,7 @@ class AccountDesk:
             }
             activity = self._chronicle.account_activity(ActivityKind.REQUEST_SETTLED, Severity.INFO, data)
             also = [self._chronicle.settle_requested(attempt), self._chronicle.activity_write(activity)]
-        self._executor.record(attempt, answer, *also)
+        self._executor.record(attempt, answer, *also, shown=_LISTED if answer is None else {"source": "answer"})
         if attempt.state in NO_EFFECT_STATES:
             self._late_due_s = self._clock.boottime_s()  # the next reading must agree
         if attempt.is_open or attempt.state in NO_EFFECT_STATES:

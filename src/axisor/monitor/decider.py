@@ -33,6 +33,7 @@ from axisor.features.margin_guard.policy import (
     price_wake_ups,
     rungs_ready_again,
 )
+from axisor.features.margin_guard.record import Case
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.triggers import End
 from axisor.features.notifications.events import ActivityKind, Severity
@@ -148,14 +149,14 @@ class Decider:
         if tick_at is not None:
             watched.tick_at = tick_at
         facts = self._make_ready_again(watched, facts)
-        decision = self.decide(watched, facts)
-        while isinstance(decision, WarnDeed):
-            self._warn(watched, facts, decision)
+        case = self.decide(watched, facts)
+        while isinstance(decision := self.sendable(case), WarnDeed):
+            self._warn(watched, case, decision)
             facts = self.facts(watched) or facts
-            decision = self.decide(watched, facts)
+            case = self.decide(watched, facts)
         wake = price_wake_ups(facts, rule)
         if isinstance(decision, Hold):
-            wake = self._take_hold(watched, facts, decision, wake)
+            wake = self._take_hold(watched, case, decision, wake)
         elif watched.is_held_back(command_of(decision), self._clock.boottime_s()):
             self.wake_at(trade_id, self._retry_boottime_s(watched, command_of(decision)))
         else:
@@ -177,22 +178,28 @@ class Decider:
         facts = self.facts(watched)
         if facts is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
             return False
-        decision = self.decide(watched, facts)
+        decision = self.sendable(self.decide(watched, facts))
         if isinstance(decision, Hold | WarnDeed):
             self.evaluate(watched.trade_id)
             return False
         return not watched.is_held_back(command_of(decision), self._clock.boottime_s())
 
-    def decide(self, watched: WatchedTrade, facts: Facts) -> SentDeed | Hold:
-        """Return what the policy says of a trade now; a deed that nothing here carries out is a hold that says so."""
-        assert watched.rule is not None
+    def decide(self, watched: WatchedTrade, facts: Facts) -> Case:
+        """Return what the policy says of a trade now, with all that it was told."""
         rule = watched.rule
+        if rule is None:
+            return Case(facts=facts, rule=None, now=self._clock.now(), decision=Hold(reason=HoldReason.ROOM))
         if not self._allow_second_send and rule.allow_second_send:
             rule = replace(rule, allow_second_send=False)
-        decision = decide(facts, rule, now=self._clock.now())
-        if isinstance(decision, CashInDeed | SwapDeed | DepositDeed | CloseOneDeed | ReopenDeed):
-            return Hold(reason=HoldReason.NOT_SUPPORTED, rung=decision.rung)
-        return decision
+        now = self._clock.now()
+        return Case(facts=facts, rule=rule, now=now, decision=decide(facts, rule, now=now))
+
+    @staticmethod
+    def sendable(case: Case) -> SentDeed | Hold:
+        """Return what is to be done about a case; a deed that nothing here carries out is a hold that says so."""
+        if isinstance(case.decision, CashInDeed | SwapDeed | DepositDeed | CloseOneDeed | ReopenDeed):
+            return Hold(reason=HoldReason.NOT_SUPPORTED, rung=case.decision.rung)
+        return case.decision
 
     def facts(self, watched: WatchedTrade) -> Facts | None:
         """Return what a decision may depend on, or None without a fresh price or a reading that may move sats."""
@@ -265,11 +272,15 @@ class Decider:
             left_s = NO_DEADLINE_S + abs(price - nearest)
         return self._clock.boottime_s() + left_s
 
-    def _take_hold(self, watched: WatchedTrade, facts: Facts, hold: Hold, wake: WakeUps) -> WakeUps:
+    def _take_hold(self, watched: WatchedTrade, case: Case, hold: Hold, wake: WakeUps) -> WakeUps:
+        facts = case.facts
         key = f"{hold.reason.value}:{hold.rung}"
         if key != watched.hold_reason:
+            # With nothing due from the start, nothing was held: only the return to it is told.
+            is_news = hold.reason is not HoldReason.ROOM or watched.hold_reason is not None
             watched.hold_reason = key
-            self._record_hold(watched, facts, hold)
+            if is_news:
+                self._record_hold(watched, case, hold)
         if hold.wake.at is not None:
             # Never at once: what the wake-up waits for comes from a reading, and a reading needs the loop.
             seconds = max(LEAST_WAKE_S, (hold.wake.at - self._clock.now()).total_seconds())
@@ -282,23 +293,21 @@ class Decider:
             return WakeUps(at_or_below=Price(facts.trigger_price - step), at_or_above=wake.at_or_above)
         return WakeUps(at_or_above=Price(facts.trigger_price + step), at_or_below=wake.at_or_below)
 
-    def _warn(self, watched: WatchedTrade, facts: Facts, deed: WarnDeed) -> None:
-        record = self._scribe.decision_record(watched, facts, "warn", deed.rung, {})
+    def _warn(self, watched: WatchedTrade, case: Case, deed: WarnDeed) -> None:
+        record = self._scribe.decision_record(watched, case, "warn", deed.rung, {})
         self._chronicle.store_decision(record)
         self._chronicle.put(self._chronicle.use_up(watched, deed.rung))
         self._chronicle.tell(
             watched,
             ActivityKind.ROOM_WARNED,
             Severity.CAUTION,
-            {"price": usd_number(facts.trigger_price), "room_share": float(deed.room_share)},
+            {"price": usd_number(case.facts.trigger_price), "room_share": float(deed.room_share)},
             decision_id=record.decision_id,
         )
 
-    def _record_hold(self, watched: WatchedTrade, facts: Facts, hold: Hold) -> None:
+    def _record_hold(self, watched: WatchedTrade, case: Case, hold: Hold) -> None:
         """Write why nothing happens, when the reason changes; tell the owner where it matters."""
-        if hold.reason is HoldReason.ROOM:
-            return
-        record = self._scribe.decision_record(watched, facts, "hold", hold.reason.value, {"rung": hold.rung})
+        record = self._scribe.decision_record(watched, case, "hold", hold.reason.value, {"rung": hold.rung})
         self._chronicle.store_decision(record)
         assert watched.rule is not None
         if hold.reason in LIMIT_REASONS:
@@ -307,7 +316,7 @@ class Decider:
                 ActivityKind.LIMIT_USED,
                 Severity.CAUTION,
                 {
-                    "spent_sats": facts.spending.position_spent_sats,
+                    "spent_sats": case.facts.spending.position_spent_sats,
                     "limit_sats": watched.rule.limits.position_sats,
                 },
                 decision_id=record.decision_id,

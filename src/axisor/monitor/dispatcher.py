@@ -24,7 +24,8 @@ from axisor.features.execution.ledger import DecisionRecord
 from axisor.features.execution.outcome import classify
 from axisor.features.execution.recorder import AWAY
 from axisor.features.execution.repository import AttemptExists, SpendingStopped, list_attempts
-from axisor.features.margin_guard.policy import AddMarginDeed, CloseDeed, Facts, Hold, MoveStopDeed, WarnDeed
+from axisor.features.margin_guard.policy import AddMarginDeed, CloseDeed, Hold, MoveStopDeed, WarnDeed
+from axisor.features.margin_guard.record import Case
 from axisor.infra.db.session import Database
 from axisor.infra.ids import new_id
 from axisor.infra.tasks import TaskSet
@@ -141,37 +142,39 @@ class Dispatcher:
         if facts is None or watched.rule is None:
             self._decider.evaluate(watched.trade_id)
             return
-        match self._decider.decide(watched, facts):
+        case = self._decider.decide(watched, facts)
+        match self._decider.sendable(case):
             case WarnDeed() | Hold():
                 self._decider.evaluate(watched.trade_id)
             case deed if watched.is_held_back(command_of(deed), self._clock.boottime_s()):
                 self._decider.evaluate(watched.trade_id)
             case AddMarginDeed() as deed:
-                await self._top_up(watched, facts, deed)
+                await self._top_up(watched, case, deed)
             case MoveStopDeed(stop_price=price, reason=reason):
                 cause = Cause(kind=CauseKind.BACKSTOP, cause_id=watched.trade_id, key=f"stop:{price}:{new_id()}")
-                record = self._scribe.decision_record(watched, facts, "move_stop", reason, {"stop_price": price})
+                record = self._scribe.decision_record(watched, case, "move_stop", reason, {"stop_price": price})
                 watched.own_stops.add(price)
                 await self.submit(watched, SetStopLoss(trade_id=watched.trade_id, stop_price=price), cause, record)
             case CloseDeed(rung=rung, arming_no=number):
                 cause = self._rule_cause(watched, rung, number)
-                record = self._scribe.decision_record(watched, facts, "close", rung, {})
+                record = self._scribe.decision_record(watched, case, "close", rung, {})
                 await self.submit(watched, CloseTrade(trade_id=watched.trade_id), cause, record)
 
-    async def _top_up(self, watched: WatchedTrade, facts: Facts, deed: AddMarginDeed) -> None:
-        tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
-        tagged = tagged_amount_sats(amount_sats=deed.amount_sats, cap_sats=deed.cap_sats, tag=tag)
+    async def _top_up(self, watched: WatchedTrade, case: Case, deed: AddMarginDeed) -> None:
+        offered_tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
+        tagged = tagged_amount_sats(amount_sats=deed.amount_sats, cap_sats=deed.cap_sats, tag=offered_tag)
         if tagged is None:
             return
         amount_sats, tag = tagged
         record = self._scribe.decision_record(
             watched,
-            facts,
+            case,
             "add_margin",
             deed.rung,
             {
                 "amount_sats": amount_sats,
                 "tag": tag,
+                "offered_tag": offered_tag,
                 "wanted_sats": deed.wanted_sats,
                 "cap_sats": deed.cap_sats,
                 "trigger_mark_price": deed.trigger_price,

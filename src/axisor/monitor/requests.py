@@ -111,7 +111,8 @@ class RequestDesk:
             record = None
             if facts is not None:
                 arguments = dict(request.arguments)
-                record = self._scribe.decision_record(watched, facts, command.name.value, "requested", arguments)
+                case = self._decider.decide(watched, facts)
+                record = self._scribe.decision_record(watched, case, command.name.value, "requested", arguments)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)
 
     async def _take_back(self, watched: WatchedTrade, request: CommandRequest, cause: Cause) -> None:

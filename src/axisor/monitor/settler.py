@@ -1,7 +1,7 @@
 """Settling attempts: what answers and readings prove, and what follows from it."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -68,7 +68,7 @@ class Settler:
         if attempt.state is not AttemptState.SENT:
             return attempt
         unknown = advance(attempt, AttemptState.UNKNOWN, at=self._clock.now(), reason="sender_gone")
-        self._executor.record(unknown, None)
+        self._executor.record(unknown, None, shown={"source": "none"})
         return unknown
 
     def settle(self, watched: WatchedTrade, requested_boottime_s: float) -> None:
@@ -87,7 +87,7 @@ class Settler:
                     continue  # a fee that is not explained could hide our sats
                 unknown = self._as_unknown(attempt, now)
                 if unknown is not attempt:
-                    self._executor.record(unknown, None)
+                    self._executor.record(unknown, None, shown=self._shown(watched, None))
                 self.conclude(
                     watched, advance(unknown, AttemptState.NOT_APPLIED, at=now, reason="absent_after_quiet"), None
                 )
@@ -135,7 +135,25 @@ class Settler:
         self._wallet.reserve(attempt)
         if attempt.state in APPLIED_STATES:
             watched.setbacks.pop(attempt.command.name, None)
-        self._executor.record(attempt, answer, *self._consequences(watched, attempt, answer))
+        shown = self._shown(watched, answer)
+        self._executor.record(attempt, answer, *self._consequences(watched, attempt, answer), shown=shown)
+
+    def _shown(self, watched: WatchedTrade, answer: Answer | None) -> dict[str, Any]:
+        """Return the facts as they stand after an answer or a reading, prices in half-dollars, and when it was asked.
+
+        `source` is `answer` only where the answer itself showed the trade; a refusal or silence shows nothing new.
+        """
+        trade = watched.trade
+        return {
+            "source": "answer" if answer is not None and answer.trade is not None else "reading",
+            "requested_at": watched.requested_at.isoformat(),
+            "status": trade.status.value,
+            "margin_sats": trade.margin_sats,
+            "liquidation_price": trade.liquidation_price,
+            "stop_loss_price": trade.stop_loss_price,
+            "take_profit_price": trade.take_profit_price,
+            "added_sats": None if trade.entry_margin_sats is None else watched.counter_of(trade),
+        }
 
     def _as_unknown(self, attempt: Attempt, now: datetime) -> Attempt:
         """Return the attempt as one whose answer never came, where a reading was faster than the answer."""

@@ -150,7 +150,8 @@ class TakeBackDesk:
             if facts is None or watched.trade.stop_loss_price != facts.own_stop_price:
                 return False
             cause = Cause(kind=CauseKind.BACKSTOP, cause_id=watched.trade_id, key=f"stop:{price}:{new_id()}")
-            record = self._scribe.decision_record(watched, facts, "move_stop", "take_back", {"stop_price": price})
+            case = self._decider.decide(watched, facts)
+            record = self._scribe.decision_record(watched, case, "move_stop", "take_back", {"stop_price": price})
             watched.own_stops.add(price)
             command = SetStopLoss(trade_id=watched.trade_id, stop_price=price)
             await self._dispatcher.submit(watched, command, cause, record)
@@ -180,7 +181,12 @@ class TakeBackDesk:
                 "liquidation_price": plan.liquidation_price,
             }
             record = self._scribe.decision_record(
-                watched, facts, "take_back", cause.kind.value, outcome, arithmetic=plan.arithmetic
+                watched,
+                self._decider.decide(watched, facts),
+                "take_back",
+                cause.kind.value,
+                outcome,
+                arithmetic=plan.arithmetic,
             )
             command = CashIn(trade_id=watched.trade_id, amount_sats=amount_sats)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)

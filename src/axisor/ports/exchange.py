@@ -92,6 +92,7 @@ class Answer:
     status: int | None = None
     code: str | None = None
     message: str | None = None  # the exchange's words, shortened, never a secret
+    body_digest: str | None = None  # SHA-256 of the answer's bytes, as hexadecimal; None where no answer came
     retry_after_s: float | None = None
     is_auth_failure: bool = False
     first_byte_at: datetime | None = None  # when the request began to leave; None if no byte was written

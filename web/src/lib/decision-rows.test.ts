@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { outcomeRows, rowsOf, valueOf } from './decision-rows';
 
 const inputs = {
-  trade: { side: 'long', price: 124_000, margin_sats: 400_000, liquidation_price: 119_231, requested_at: '2026-11-23T19:34:56.301643+00:00' },
-  trigger_price: 121_569,
+  trade: { side: 'long', price: 62_000, margin_sats: 400_000, liquidation_price: 59_615.5, requested_at: '2026-11-23T19:34:56.301643+00:00' },
+  trigger_price: 60_784.5,
   full_room: '4769/124000',
   steps: { warn: [2, true], top_up: [2, false] },
   pending: [[208_001, true]],
@@ -35,6 +35,6 @@ describe('a decision in words', () => {
     expect(JSON.stringify(rows)).not.toMatch(/rung|arm(ed|ing)|intent/i);
   });
   test('reads figures that were stored as text', () => {
-    expect(valueOf('target_liquidation_price', '116893', i18next.t)).toBe('58\u202f446.5');
+    expect(valueOf('target_liquidation_price', '58446.5', i18next.t)).toBe('58\u202f446.5');
   });
 });

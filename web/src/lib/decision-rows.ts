@@ -1,8 +1,7 @@
 /**
  * A decision's inputs as rows of words.
  *
- * The ledger keeps the kernel's own values, so that a decision can be run again bit for bit: prices are whole
- * half-dollars, shares are fractions such as "4769/124000". Here they become figures with units.
+ * Prices come in USD; shares are exact fractions such as "4769/124000". Here they become figures with units.
  */
 import type { TFunction } from 'i18next';
 import { UNKNOWN, formatClock, formatDuration, formatInteger, formatPrice, formatRatio, formatSats } from './units';
@@ -11,8 +10,8 @@ export type Row = readonly [name: string, value: string];
 
 const INSTANT = /^\d{4}-\d{2}-\d{2}T/;
 const FRACTION = /^(-?\d+)\/(\d+)$/;
+const DECIMAL = /^\d+(\.\d+)?$/;
 const WHOLE = /^-?\d+$/;
-const TICKS_PER_USD = 2;
 /** The ledger's names that have another name for readers. */
 const NAMES: Record<string, string> = { rung: 'step', last_price: 'last price', price: 'price of the P&L' };
 
@@ -42,6 +41,7 @@ export function valueOf(name: string, value: unknown, t: TFunction): string {
   if (value === null || value === undefined || value === '') return UNKNOWN;
   if (typeof value === 'boolean') return t(value ? 'common.yes' : 'common.no');
   if (typeof value === 'string') {
+    if (/_price$/.test(name) && DECIMAL.test(value)) return formatPrice(Number(value));
     const fraction = FRACTION.exec(value);
     if (fraction) return formatRatio(Number(fraction[1]) / Number(fraction[2]), 3);
     if (INSTANT.test(value)) return formatClock(value, { milliseconds: true });
@@ -50,7 +50,7 @@ export function valueOf(name: string, value: unknown, t: TFunction): string {
   }
   if (typeof value !== 'number') return JSON.stringify(value);
   if (name.endsWith('_sats')) return formatSats(value);
-  if (/(^|_)price$/.test(name)) return formatPrice(value / TICKS_PER_USD);
+  if (/(^|_)price$/.test(name)) return formatPrice(value);
   if (/room|share/.test(name)) return formatRatio(value, 3);
   if (name.endsWith('_usd')) return `${formatInteger(value)} USD`;
   if (/(^seconds_|_s$)/.test(name)) return formatDuration(value);

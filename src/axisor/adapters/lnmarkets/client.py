@@ -1,6 +1,7 @@
 """The exchange client of one account (or of the public): readings that carry their age, commands sent once."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -342,6 +343,7 @@ class LnMarketsClient:
             kind=verdict.kind,
             reason="rate_limited" if http.status == 429 else f"http_{http.status}",
             status=http.status,
+            body_digest=_digest(http),
             code=None if api_error is None else self._short(api_error.code),
             message=self._short(http.body.decode(errors="replace") if api_error is None else api_error.message),
             retry_after_s=wait_s,
@@ -367,6 +369,7 @@ class LnMarketsClient:
             trade=shown if isinstance(shown, Trade) else None,
             shown=None if isinstance(shown, Trade) else shown,
             status=http.status,
+            body_digest=_digest(http),
             first_byte_at=flight.first_byte_at,
             answered_at=answered_at,
         )
@@ -456,6 +459,10 @@ class LnMarketsClient:
         line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: _MAX_MESSAGE * 4]).split())
         masked = line if self._credentials is None else self._credentials.mask(line)
         return masked[:_MAX_MESSAGE]
+
+
+def _digest(http: HttpAnswer) -> str:
+    return hashlib.sha256(http.body).hexdigest()
 
 
 def _read_answer(command: Command, raw: bytes) -> Trade | Shown:

@@ -26,9 +26,9 @@ from axisor.domain.commands import (
 from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause
 from axisor.features.execution.command_table import class_of
-from axisor.features.execution.ledger import DecisionRecord
+from axisor.features.execution.ledger import DecisionRecord, outcome_record
 from axisor.features.execution.recorder import AWAY, Recorder, Write, is_away
-from axisor.features.execution.repository import AttemptExists, insert_sent, record_state
+from axisor.features.execution.repository import AttemptExists, insert_decision, insert_sent, record_state
 from axisor.features.execution.spool import Spool, sent_line, state_line
 from axisor.infra.db.session import Database
 from axisor.infra.lease import FileLease
@@ -115,6 +115,7 @@ class Executor:
         fence = self._lease.fence
         signed_at = self._clock.now()
         request = self._client.sign(draft.command)
+        decision = None if draft.decision is None else with_request(draft.decision, draft, request)
         attempt = Attempt(
             exchange_account_id=self._account_id,
             intent_id=draft.intent_id,
@@ -135,7 +136,7 @@ class Executor:
             counter_before_sats=draft.counter_before_sats,
             tick_at=draft.tick_at,
         )
-        await self._make_durable(attempt, draft.decision)
+        await self._make_durable(attempt, decision)
         return attempt, request
 
     async def _until_written(self, trade_id: TradeId) -> None:
@@ -183,12 +184,17 @@ class Executor:
             return Answer(kind=AnswerKind.NOT_PROCESSED, reason="signature_expired")
         return await self._client.send(request, deadline_s=self._timing.send_deadline_s)
 
-    def record(self, attempt: Attempt, answer: Answer | None, *also: Write) -> None:
-        """Queue the attempt's new state, and what belongs to it, for the database."""
+    def record(self, attempt: Attempt, answer: Answer | None, *also: Write, shown: dict[str, Any]) -> None:
+        """Queue the attempt's new state, its entry in the ledger and what belongs to it for the database.
+
+        `shown` are the facts that prove the state, with the answer or reading they come from.
+        """
         body = None if answer is None else answer_body(answer)
+        outcome = outcome_record(attempt, body, shown)
 
         async def run(connection: Any) -> None:
             await record_state(connection, attempt, answer=body)
+            await insert_decision(connection, outcome)
             for write in also:
                 await write.run(connection)
 
@@ -202,7 +208,20 @@ class Executor:
                 if write.after is not None:
                     write.after()
 
-        self._recorder.put(Write(f"attempt_{attempt.state.value}", run, (state_line(attempt, body),), after))
+        self._recorder.put(Write(f"attempt_{attempt.state.value}", run, (state_line(attempt, body, outcome),), after))
+
+
+def with_request(decision: DecisionRecord, draft: Draft, request: SignedRequest) -> DecisionRecord:
+    """Return the decision with the request that leaves for it, as its bytes are; headers carry the key and stay out."""
+    sent = {
+        "intent_id": draft.intent_id,
+        "attempt_no": draft.attempt_no,
+        "method": request.method,
+        "target": request.target,
+        "body": request.body.decode(),
+        "signature_ms": request.timestamp_ms,
+    }
+    return replace(decision, inputs={**decision.inputs, "request": sent})
 
 
 def with_answer(attempt: Attempt, answer: Answer) -> Attempt:
@@ -227,6 +246,7 @@ def answer_body(answer: Answer) -> dict[str, Any]:
         "kind": answer.kind.value,
         "reason": answer.reason,
         "status": answer.status,
+        "body_digest": answer.body_digest,
         "code": answer.code,
         "message": None if answer.message is None else answer.message[:MESSAGE_EXCERPT],
         "margin_sats": None if answer.trade is None else answer.trade.margin_sats,

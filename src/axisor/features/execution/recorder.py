@@ -211,6 +211,8 @@ async def _merge_line(connection: AsyncConnection, line: SpoolLine) -> None:
     decision = None if line.decision is None else load_decision(line.decision)
     if line.kind is LineKind.STATE:
         await record_state(connection, attempt, answer=line.answer)
+        if decision is not None:
+            await insert_decision(connection, decision)
         return
     known = await connection.execute(
         text(

@@ -119,9 +119,11 @@ def sent_line(attempt: Attempt, decision: DecisionRecord | None) -> SpoolLine:
     )
 
 
-def state_line(attempt: Attempt, answer: dict[str, Any] | None) -> SpoolLine:
-    """Return the line of an attempt's new state."""
-    return SpoolLine(kind=LineKind.STATE, attempt=_dump_attempt(attempt), answer=answer)
+def state_line(attempt: Attempt, answer: dict[str, Any] | None, outcome: DecisionRecord) -> SpoolLine:
+    """Return the line of an attempt's new state, with its entry in the ledger."""
+    return SpoolLine(
+        kind=LineKind.STATE, attempt=_dump_attempt(attempt), answer=answer, decision=_dump_decision(outcome)
+    )
 
 
 def decision_line(decision: DecisionRecord) -> SpoolLine:

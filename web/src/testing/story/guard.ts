@@ -70,14 +70,14 @@ function decisionOf(
     action: 'add_margin',
     reason: 'top_up',
     inputs: {
-      trade: { side: 'long', margin_sats: seen.margin, entry_price: trade.entry * 2, liquidation_price: seen.liquidation * 2 },
-      trigger_price: seen.price * 2, full_room: String(trade.fullRoom), steps: { warn: [1, false], top_up: [trade.count, true] }, pending: [],
+      trade: { side: 'long', margin_sats: seen.margin, entry_price: trade.entry, liquidation_price: seen.liquidation },
+      trigger_price: seen.price, full_room: String(trade.fullRoom), steps: { warn: [1, false], top_up: [trade.count, true] }, pending: [],
       spending: { position_spent_sats: trade.added - seen.amount, balance_sats: 3_000_000, is_stopped: false },
       outcome: { amount_sats: seen.amount },
     },
     arithmetic: [
       { name: 'room_share', formula: '|price − liquidation| / price / full_room', value: seen.share },
-      { name: 'target_liquidation_price', formula: 'last × (1 − full room)', value: trade.liquidation * 2 },
+      { name: 'target_liquidation_price', formula: 'last × (1 − full room)', value: trade.liquidation },
       { name: 'amount_sats', formula: 'quantity × (1/target − 1/entry) − margin', value: seen.amount },
     ],
     rule_version: trade.rule?.version ?? 1,
