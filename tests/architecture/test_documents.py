@@ -26,7 +26,13 @@ OWN_WORDS: Final = re.compile(
     r"\b(rungs?|arming|re-?arm(ed|s)?|hysteresis|histerese|intents?|fences?|fencing|outbox)\b", re.IGNORECASE
 )
 
-TOOLS: Final = ("axisor", "tools/check.py", "web/vite.config.ts")  # read variables that are no settings
+TOOLS: Final = (  # read variables that are no settings
+    "axisor",
+    "tools/check.py",
+    "web/vite.config.ts",
+    "tests/virtual/scenario.py",
+    "tests/virtual/test_nights.py",
+)
 READMES: Final = ("README.md", "README.pt-BR.md")
 
 

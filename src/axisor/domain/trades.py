@@ -19,7 +19,11 @@ class PositionSide(StrEnum):
 
     @property
     def opposite(self) -> "PositionSide":
-        """Return the other side."""
+        """Return the other side.
+
+        >>> PositionSide.LONG.opposite.value
+        'short'
+        """
         return PositionSide.SHORT if self is PositionSide.LONG else PositionSide.LONG
 
 

@@ -41,7 +41,7 @@ export function valueOf(name: string, value: unknown, t: TFunction): string {
   if (value === null || value === undefined || value === '') return UNKNOWN;
   if (typeof value === 'boolean') return t(value ? 'common.yes' : 'common.no');
   if (typeof value === 'string') {
-    if (/_price$/.test(name) && DECIMAL.test(value)) return formatPrice(Number(value));
+    if (name.endsWith('_price') && DECIMAL.test(value)) return formatPrice(Number(value));
     const fraction = FRACTION.exec(value);
     if (fraction) return formatRatio(Number(fraction[1]) / Number(fraction[2]), 3);
     if (INSTANT.test(value)) return formatClock(value, { milliseconds: true });
