@@ -14,6 +14,7 @@ from axisor.domain.trades import PositionSide, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import StoredPosition, list_positions
+from axisor.features.margin_guard.backstop import is_stop_due
 from axisor.features.margin_guard.inheritance import effective_rule
 from axisor.features.margin_guard.plan import opening_cost_sats, plan
 from axisor.features.margin_guard.policy import Spending, fitted_to, full_room
@@ -162,6 +163,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
     for position in row.positions:
         trade = position.trade
         rule = _rule_of(trade, row.rules) if account.is_guarded else None
+        movements = row.movements.get(trade.trade_id, Movements())
         spent_sats, count = row.spent.by_trade.get(trade.trade_id, (0, 0))
         spending = Spending(
             position_spent_sats=spent_sats,
@@ -183,8 +185,15 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
                     else None,
                     spending=spending,
                     open_states=row.open_states.get(trade.trade_id, frozenset()),
+                    is_stop_due=is_stop_due(
+                        trade,
+                        rule,
+                        own_stop_price=position.own_stop_price,
+                        last_top_up_at=movements.last_top_up_at,
+                        last_stop_at=movements.last_stop_at,
+                    ),
                 ),
-                movements=row.movements.get(trade.trade_id, Movements()),
+                movements=movements,
                 twin=find_twin(position, twins),
             )
         )

@@ -198,6 +198,12 @@ _EN: Final[dict[ActivityKind, _Words]] = {
         + d.if_known("returns_sats", lambda: f", about {d.sats('returns_sats')} would come back")
     ),
     ActivityKind.STOP_MOVED: lambda d: f"safety stop moved {d.price('old_stop_price')} → {d.price('new_stop_price')}",
+    ActivityKind.STOP_REMOVED: lambda d: (
+        f"the safety stop at {d.price('stop_price')} was taken away by hand; save the rule again to have it back"
+    ),
+    ActivityKind.STOP_MISSING: lambda d: (
+        f"NO SAFETY STOP: the exchange takes none before liquidation at {d.price('liquidation_price')}; trying on"
+    ),
     ActivityKind.TRADE_SEEN: lambda d: (
         f"new {d.word('side', _SIDES)} at {d.price('entry_price')}, {d.sats('margin_sats')}; "
         f"guard: {d.word('preset', _PRESETS)}"
@@ -246,6 +252,13 @@ _PT: Final[dict[ActivityKind, _Words]] = {
     ),
     ActivityKind.STOP_MOVED: lambda d: (
         f"stop de segurança movido {d.price('old_stop_price')} → {d.price('new_stop_price')}"
+    ),
+    ActivityKind.STOP_REMOVED: lambda d: (
+        f"o stop de segurança em {d.price('stop_price')} foi retirado à mão; só volta quando a regra for salva de novo"
+    ),
+    ActivityKind.STOP_MISSING: lambda d: (
+        f"SEM STOP DE SEGURANÇA: a corretora não aceita nenhum antes da liquidação em {d.price('liquidation_price')}; "
+        "tentando de novo"
     ),
     ActivityKind.TRADE_SEEN: lambda d: (
         f"novo {d.word('side', _SIDES)} a {d.price('entry_price')}, {d.sats('margin_sats')}; "

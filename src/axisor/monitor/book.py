@@ -12,11 +12,16 @@ from axisor.domain.counter import added_sats
 from axisor.domain.trades import CloseReason, Trade
 from axisor.domain.units import IntentId, Price, TradeId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind
+from axisor.features.margin_guard.backstop import StopStanding
 from axisor.features.margin_guard.inheritance import effective_rule
 from axisor.features.margin_guard.policy import PendingTopUp, RungState, fitted_to, full_room
 from axisor.features.margin_guard.rule import GuardRule
 
 STOP_PENDING_S: Final = 2.0
+REFUSED_STOP_S: Final = 60.0
+"""So long a level of the stop that the exchange refused is not tried again."""
+READ_AFTER_REFUSAL_S: Final = 1.0
+"""So long a refused stop waits for a reading: the level may stand already."""
 ENDED_KEPT_S: Final = 600.0
 NO_EFFECT_STATES: Final = (AttemptState.NOT_APPLIED, AttemptState.REFUSED, AttemptState.NOT_PROCESSED)
 
@@ -63,6 +68,12 @@ class WatchedTrade:
     quiet_ends: dict[tuple[IntentId, int], float] = field(default_factory=dict)
     """When the quiet period of each attempt ends, on the clock that nobody sets."""
     told_stop_price: Price | None = None
+    refused_stops: dict[Price, float] = field(default_factory=dict)
+    """Levels of the stop that the exchange refused, and until when none of them is tried again."""
+    refused_stop: Attempt | None = None
+    """The newest move of the stop that was refused, until a reading shows whether it stands there already."""
+    stop_standing: StopStanding | None = None
+    """How the safety stop stands, as last decided."""
     is_taking_back: bool = False
     """Our stop has moved inside for a cash-in that is about to leave: nothing moves it back meanwhile."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,6 +102,9 @@ class WatchedTrade:
     def is_held_back(self, command: CommandName, boottime_s: float) -> bool:
         """Return whether a command waits: for the reading after a refusal, or for its pause after a failure."""
         if command is CommandName.ADD_MARGIN and boottime_s < self.must_read_until_s:
+            return True
+        is_stop_refused = command is CommandName.SET_STOP_LOSS and self.refused_stop is not None
+        if is_stop_refused and boottime_s < self.changed_boottime_s + READ_AFTER_REFUSAL_S:
             return True
         setback = self.setbacks.get(command)
         return setback is not None and boottime_s < setback.retry_boottime_s
@@ -235,13 +249,17 @@ class WatchedTrade:
         """Take the newest stop that was confirmed after the facts were stored as the one we set."""
         for attempt in sorted(self.attempts.values(), key=lambda attempt: attempt.signed_at):
             command = attempt.command
-            if isinstance(command, SetStopLoss) and attempt.state in APPLIED_STATES and attempt.signed_at > stored_at:
-                self.own_stops.add(command.stop_price)
-                self.own_stop_price = self.told_stop_price = command.stop_price
-                self.is_stop_removed = False
+            is_ours = isinstance(command, SetStopLoss) and attempt.cause.kind is not CauseKind.REQUEST
+            if not is_ours or not isinstance(command, SetStopLoss):
+                continue
+            if attempt.state in APPLIED_STATES and attempt.signed_at > stored_at:
+                self.take_own_stop(command.stop_price)
+                self.told_stop_price = command.stop_price
 
     def put(self, attempt: Attempt) -> None:
         self.attempts[(attempt.intent_id, attempt.attempt_no)] = attempt
+        if attempt.is_open and isinstance(attempt.command, SetStopLoss) and attempt.cause.kind is not CauseKind.REQUEST:
+            self.own_stops.add(attempt.command.stop_price)
         known = self.intents.get(attempt.cause)
         newest = attempt.attempt_no if known is None else max(known[1], attempt.attempt_no)
         self.intents[attempt.cause] = (attempt.intent_id, newest)
@@ -260,12 +278,45 @@ class WatchedTrade:
             for cause, known in self.intents.items()
             if cause.kind is not CauseKind.BACKSTOP or cause in kept
         }
-        stops = {
-            attempt.command.stop_price for attempt in self.attempts.values() if isinstance(attempt.command, SetStopLoss)
+        self._forget_old_stops()
+
+    def take_own_stop(self, price: Price) -> None:
+        """Take a stop as the one we set last; an older one of ours that came back would be the owner's doing."""
+        self.own_stops.add(price)
+        self.own_stop_price = price
+        self.is_stop_removed = False
+        self.refused_stops.pop(price, None)
+        self._forget_old_stops()
+
+    def take_users_stop(self, price: Price) -> None:
+        """Take a stop that the owner asked for: a level of ours becomes theirs."""
+        self.own_stops.discard(price)
+        if self.own_stop_price == price:
+            self.own_stop_price = None
+
+    def refuse_stop(self, attempt: Attempt, price: Price, *, boottime_s: float) -> None:
+        """Take note that the exchange refused a level; a reading tells whether it stands there already."""
+        self.refused_stops[price] = boottime_s + REFUSED_STOP_S
+        self.refused_stop = attempt
+
+    def refused_stop_levels(self, boottime_s: float) -> tuple[Price, ...]:
+        """Return the levels of the stop that are not tried now."""
+        for price in [price for price, until_s in self.refused_stops.items() if until_s <= boottime_s]:
+            del self.refused_stops[price]
+        return tuple(sorted(self.refused_stops))
+
+    def _forget_old_stops(self) -> None:
+        """Keep as ours the stop set last, and what is in doubt: it may show yet, or take effect late."""
+        doubtful = {
+            attempt.command.stop_price
+            for attempt in self.attempts.values()
+            if isinstance(attempt.command, SetStopLoss)
+            and attempt.cause.kind is not CauseKind.REQUEST
+            and attempt.state not in APPLIED_STATES
         }
         if self.own_stop_price is not None:
-            stops.add(self.own_stop_price)
-        self.own_stops &= stops
+            doubtful.add(self.own_stop_price)
+        self.own_stops &= doubtful
 
     def set_rung(self, rung: str, *, is_armed: bool) -> RungState:
         """Use up a step, or make it ready again under the next number; return its new state."""
@@ -300,6 +351,8 @@ class AccountBook:
         for watched in self.trades.values():
             rule = self.rule_of(watched.trade)
             if rule != watched.rule:
+                if watched.rule is not None:
+                    watched.is_stop_removed = False  # whoever saves a rule asks for its stop
                 watched.rule, watched.hold_reason = rule, None
 
     def end(self, trade_id: TradeId, boottime_s: float) -> None:

@@ -38,11 +38,12 @@ from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.triggers import End
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.monitor.alarms import Alarms
-from axisor.monitor.book import AccountBook, WatchedTrade
+from axisor.monitor.book import READ_AFTER_REFUSAL_S, AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.scribe import Scribe
+from axisor.monitor.stop_watch import StopWatch
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 
@@ -95,6 +96,7 @@ class Decider:
         self._clock = clock
         self._allow_second_send = allow_second_send
         self._alarms: Alarms[TradeId] = Alarms()
+        self._stop_watch = StopWatch(chronicle=chronicle)
         self.due: UrgencyHeap[TradeId] = UrgencyHeap()
 
     def forget(self, trade_id: TradeId) -> None:
@@ -155,6 +157,7 @@ class Decider:
             facts = self.facts(watched) or facts
             case = self.decide(watched, facts)
         wake = price_wake_ups(facts, rule)
+        self._stop_watch.look(watched, facts, rule, now=case.now)
         if isinstance(decision, Hold):
             wake = self._take_hold(watched, case, decision, wake)
         elif watched.is_held_back(command_of(decision), self._clock.boottime_s()):
@@ -171,6 +174,8 @@ class Decider:
         retry_s = now_s if setback is None else setback.retry_boottime_s
         if command is CommandName.ADD_MARGIN:
             retry_s = max(retry_s, min(watched.must_read_until_s, now_s + NO_PRICE_RETRY_S))
+        if command is CommandName.SET_STOP_LOSS and watched.refused_stop is not None:
+            retry_s = max(retry_s, watched.changed_boottime_s + READ_AFTER_REFUSAL_S)
         return max(retry_s, now_s + LEAST_WAKE_S)
 
     def wants(self, watched: WatchedTrade) -> bool:
@@ -222,6 +227,7 @@ class Decider:
             if trade.stop_loss_price not in watched.own_stops
             else trade.stop_loss_price,
             is_stop_removed=watched.is_stop_removed,
+            refused_stops=watched.refused_stop_levels(boottime_s),
             is_stop_pending=watched.is_stop_pending(now),
             is_close_pending=watched.is_close_pending(now),
             seconds_to_liquidation=self._market.seconds_to(trade.side, trade.liquidation_price),

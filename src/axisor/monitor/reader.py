@@ -16,6 +16,7 @@ from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, T
 from axisor.domain.units import ExchangeAccountId, TradeId, usd_number
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import probable_close_reason
+from axisor.features.margin_guard.backstop import was_dropped_at_cash_in
 from axisor.features.margin_guard.marks import step_price
 from axisor.features.margin_guard.plan import opening_cost_sats
 from axisor.features.margin_guard.steps import TOP_UPS
@@ -263,11 +264,16 @@ class AccountReader:
 
     def _note_stop(self, watched: WatchedTrade, trade: Trade) -> None:
         """Tell our stops from the owner's: a value we never set is theirs, and one that vanished stays away."""
-        stop = trade.stop_loss_price
-        had_ours = watched.trade.stop_loss_price is not None and watched.trade.stop_loss_price in watched.own_stops
+        stop, before = trade.stop_loss_price, watched.trade.stop_loss_price
+        had_ours = before is not None and before in watched.own_stops and watched.trade.trailing_distance is None
         if stop is None and had_ours and trade.status is TradeStatus.RUNNING:
+            if was_dropped_at_cash_in(watched.trade, trade):
+                log.info("stop_dropped_at_cash_in", account=self._account_id, trade_id=trade.trade_id)
+                return
             watched.is_stop_removed = True
-        if stop is not None and stop in watched.own_stops:
+            price = None if before is None else usd_number(before)
+            self._chronicle.tell(watched, ActivityKind.STOP_REMOVED, Severity.CAUTION, {"stop_price": price})
+        if stop is not None and stop in watched.own_stops and trade.trailing_distance is None:
             watched.own_stop_price = stop
             watched.is_stop_removed = False
 

@@ -7,6 +7,7 @@ import structlog
 
 from axisor.domain.commands import AddMargin, CashIn, SetStopLoss
 from axisor.domain.counter import cashed_in_sats
+from axisor.domain.trades import TradeStatus
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, CauseKind, advance
 from axisor.features.execution.executor import Executor
@@ -77,6 +78,7 @@ class Settler:
         if watched.trade.entry_margin_sats is not None:
             self._settle_by_counter(watched, now)
         self._settle_cash_ins(watched, now)
+        self._settle_refused_stop(watched, now)
         for attempt in watched.open_attempts():
             is_top_up = isinstance(attempt.command, AddMargin)
             is_counted = is_top_up or isinstance(attempt.command, CashIn)
@@ -125,6 +127,14 @@ class Settler:
             if explain_cash_in([attempt], growth_sats=growth_sats, tolerance_sats=tolerance_sats) is not None:
                 self._take_late_effect(watched, attempt, now)
 
+    def _settle_refused_stop(self, watched: WatchedTrade, now: datetime) -> None:
+        """Take a refused stop as set where the next reading shows it: the exchange refuses what stands already."""
+        refused, watched.refused_stop = watched.refused_stop, None
+        if refused is None or not isinstance(refused.command, SetStopLoss):
+            return
+        if watched.trade.status is TradeStatus.RUNNING and shows_effect(refused, watched.trade):
+            self.conclude(watched, advance(refused, AttemptState.LATE_CONFIRMED, at=now, reason="stood_already"), None)
+
     def _quiet_end_s(self, watched: WatchedTrade, attempt: Attempt) -> float:
         return watched.quiet_ends.get((attempt.intent_id, attempt.attempt_no), float("inf"))
 
@@ -133,6 +143,9 @@ class Settler:
         watched.put(attempt)
         watched.news.set()
         self._wallet.reserve(attempt)
+        is_stop_of_ours = isinstance(attempt.command, SetStopLoss) and attempt.cause.kind is not CauseKind.REQUEST
+        if is_stop_of_ours and isinstance(attempt.command, SetStopLoss) and attempt.state is AttemptState.REFUSED:
+            watched.refuse_stop(attempt, attempt.command.stop_price, boottime_s=self._clock.boottime_s())
         if attempt.state in APPLIED_STATES:
             watched.setbacks.pop(attempt.command.name, None)
         shown = self._shown(watched, answer)
@@ -186,9 +199,10 @@ class Settler:
                 if state is None or state.arming_no == int(number):  # a late effect of an earlier arming is history
                     also.append(self._chronicle.use_up(watched, rung))
             if isinstance(attempt.command, SetStopLoss):
-                watched.own_stops.add(attempt.command.stop_price)
-                watched.own_stop_price = attempt.command.stop_price
-                watched.is_stop_removed = False
+                if attempt.cause.kind is CauseKind.REQUEST:
+                    watched.take_users_stop(attempt.command.stop_price)
+                else:
+                    watched.take_own_stop(attempt.command.stop_price)
         if attempt.cause.kind is CauseKind.REQUEST and attempt.state is not AttemptState.SENT:
             also.append(self._chronicle.settle_requested(attempt))
         activity = self._narrator.activity_of(watched, attempt, answer)

@@ -40,7 +40,7 @@ from axisor.ports.market_feed import AccountEvent, FeedUp, LastPrice
 QUIET_S = 0.4
 ENTRY = Price(124_000)
 AT_THE_MARK = Price(121_569)  # half of the room of the 25x long is gone
-STOP = Price(119_802)
+STOP = Price(119_784)
 
 
 class ShiftedClock(SystemClock):
@@ -118,6 +118,8 @@ class Scene:
     blocked_until: datetime | None = None
     changed: Callable[[str], None] = lambda _: None
     announce: Callable[[Activity], None] = lambda _: None
+
+    rules: dict[TradeId, GuardRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.exchange = FakeExchange(self.clock)
@@ -205,8 +207,13 @@ class Scene:
     async def guard(self, trade: Trade, *, rule: GuardRule | None = None) -> None:
         """Store a rule for a trade: Hold, unless said otherwise."""
         chosen = rule or hold_rule(leverage=25, margin_sats=400_000)
+        self.rules[trade.trade_id] = chosen
         async with self.databases.worker.transaction() as connection:
             await save_rule(connection, self.account_id, trade.trade_id, chosen, created_by=None)
+
+    def rule_of(self, trade: Trade) -> GuardRule:
+        """Return the rule that was stored for a trade last."""
+        return self.rules[trade.trade_id]
 
     async def guard_account(self) -> None:
         """Store a rule for every trade that has none of its own."""

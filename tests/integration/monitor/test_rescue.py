@@ -5,16 +5,23 @@ from dataclasses import replace
 from tests.factories.trades import a_running_trade
 from tests.fakes.outcomes import Outcome, Treatment
 from tests.fixtures.stack import hold_rule
-from tests.integration.monitor.conftest import AT_THE_MARK, ENTRY, Scene, until
+from tests.integration.monitor.conftest import AT_THE_MARK, ENTRY, STOP, Scene, until
 
 from axisor.domain.commands import AddMargin, SetStopLoss
 from axisor.domain.errors import ExchangeUnavailable
 from axisor.domain.trades import Trade
-from axisor.domain.units import Price, TradeId
+from axisor.domain.units import Price, TradeId, usd_number
+from axisor.features.margin_guard.marks import with_margin
+from axisor.features.margin_guard.rule import with_version
 from axisor.infra.ids import new_id
 from axisor.ports.market_feed import FeedUp
 
 BY_HAND = Price(120_500)
+
+
+def usd_of(trade: Trade) -> float:
+    assert trade.stop_loss_price is not None
+    return usd_number(trade.stop_loss_price)
 
 
 def stop_of(scene: Scene, trade: Trade) -> Price | None:
@@ -286,3 +293,97 @@ async def test_one_odd_trade_does_not_cost_the_others_their_guard(scene: Scene) 
     scene.price(AT_THE_MARK)
 
     await until(lambda: scene.exchange.top_ups(trade.trade_id), what="the top-up of the other")
+
+
+async def test_a_stop_that_its_owner_took_away_is_told_once_and_comes_back_when_the_rule_is_saved(scene: Scene) -> None:
+    trade = await scene.at_rest()
+    scene.exchange.change(trade.trade_id, stop_loss_price=None)
+
+    told = await scene.until_told("stop_removed")
+    await scene.until_read()
+    assert len(scene.exchange.sent(SetStopLoss)) == 1
+    assert told[0]["stop_price"] == usd_of(trade)
+
+    saved = scene.rule_of(trade)
+    await scene.guard(trade, rule=with_version(saved, saved.version + 1))
+    await scene.runtime.reload_rules()
+    await until(lambda: stop_of(scene, trade) == trade.stop_loss_price, what="its stop back")
+
+
+async def test_a_stop_that_a_cash_in_by_hand_made_the_exchange_drop_is_put_back(scene: Scene) -> None:
+    trade = await scene.at_rest()
+    assert trade.stop_loss_price is not None
+    cashed = with_margin(trade, 300_000)
+    assert cashed.liquidation_price > trade.stop_loss_price
+    scene.exchange.change(
+        trade.trade_id,
+        stop_loss_price=None,
+        margin_sats=300_000,
+        liquidation_price=cashed.liquidation_price,
+        sum_cash_in_margin_sats=100_000,
+    )
+
+    await until(lambda: stop_of(scene, trade) is not None, what="a stop inside the new liquidation")
+    new = stop_of(scene, trade)
+    assert new is not None
+    assert new > cashed.liquidation_price
+    assert await scene.told("stop_removed") == []
+
+
+async def test_a_stop_asked_for_by_its_owner_is_theirs_and_stays(scene: Scene) -> None:
+    trade = await scene.at_rest()
+    scene.runtime.take_request(await scene.store_request(scene.request(trade, "set_stop_loss", price=BY_HAND)))
+    await until(lambda: stop_of(scene, trade) == BY_HAND, what="the owner's stop")
+
+    scene.price(AT_THE_MARK)
+    await scene.until_attempts("add_margin", ["confirmed"])
+    await scene.until_read()
+
+    assert stop_of(scene, trade) == BY_HAND
+
+
+async def test_a_level_of_ours_from_before_is_the_owners_when_they_set_it_again(scene: Scene) -> None:
+    trade = await scene.at_rest()
+    scene.price(AT_THE_MARK)
+    await scene.until_attempts("set_stop_loss", ["confirmed", "confirmed"])
+    scene.exchange.change(trade.trade_id, stop_loss_price=trade.stop_loss_price)
+
+    await scene.until_read()
+
+    assert stop_of(scene, trade) == trade.stop_loss_price
+    assert len(scene.exchange.sent(SetStopLoss)) == 2
+
+
+async def test_a_level_that_stands_already_counts_as_set(scene: Scene) -> None:
+    trade = await scene.a_guarded_trade()
+    wanted = STOP
+
+    def set_by_hand(command: object) -> None:
+        if isinstance(command, SetStopLoss):
+            scene.exchange.change(trade.trade_id, stop_loss_price=wanted)
+
+    scene.exchange.before_send = set_by_hand
+    scene.exchange.treat(Outcome(Treatment.REFUSE, SetStopLoss))
+    await scene.start()
+
+    await scene.until_attempts("set_stop_loss", ["late_confirmed"])
+    scene.exchange.before_send = None
+    scene.price(AT_THE_MARK)
+    await scene.until_attempts("set_stop_loss", ["late_confirmed", "confirmed"])
+
+
+async def test_where_a_level_is_refused_another_stands_and_where_all_are_the_alarm_goes_off(scene: Scene) -> None:
+    trade = await scene.a_guarded_trade()
+    scene.exchange.treat(*(Outcome(Treatment.REFUSE, SetStopLoss) for _ in range(3)))
+    await scene.start()
+
+    await scene.until_told("stop_missing")
+    await scene.until_attempts("set_stop_loss", ["refused"] * 3)
+    assert stop_of(scene, trade) is None
+    levels = [arrival.command.stop_price for arrival in scene.exchange.sent(SetStopLoss)]
+    assert levels == sorted(levels, reverse=True)
+    assert min(levels) == trade.liquidation_price + 1
+
+    scene.clock.shift(61)
+    scene.price(ENTRY)
+    await until(lambda: stop_of(scene, trade) == STOP, what="the stop after all")

@@ -93,6 +93,8 @@ class Facts:
     payable_sats: int = 0
     means: Means = Means()
     fee_rate: Fraction = RESERVE_FEE_RATE
+    refused_stops: tuple[Price, ...] = ()
+    """Levels of the stop that the exchange refused a short while ago."""
     is_cross: bool = False
     """The cross position in the shape of a trade: no leverage bounds its margin."""
 

@@ -13,9 +13,15 @@ from typing import Final
 
 from axisor.domain.funding import funding_fee_sats
 from axisor.domain.margin import margin_for_liquidation_sats
-from axisor.domain.room import distance, liquidation_price_for_distance, price_at_distance
+from axisor.domain.room import distance, liquidation_price_for_distance
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import Price
+from axisor.features.margin_guard.backstop import (
+    FUNDING_LOOK_AHEAD,
+    decide_stop,
+    desired_stop_price,
+    safety_stop_price,
+)
 from axisor.features.margin_guard.deeds import (
     AddMarginDeed,
     Arithmetic,
@@ -106,11 +112,8 @@ __all__ = [
     "safety_stop_price",
 ]
 
-FUNDING_GUARD: Final = Fraction(3, 1000)
-"""Before a settlement the stop keeps the announced rate × price + 0.3 % between itself and liquidation."""
 LEAST_TOP_UP_SATS: Final = 1000
 """What is left of a limit below this is not sent, unless it is all that is wanted: tags leave such remainders."""
-FUNDING_LOOK_AHEAD: Final = timedelta(minutes=10)
 SETTLEMENT_SHOWN_AFTER: Final = timedelta(seconds=60)
 """A reading requested so long after a settlement shows its fee."""
 
@@ -128,25 +131,6 @@ def fitted_to(rule: GuardRule, trade: Trade) -> GuardRule:
         if not rung.is_top_up or rung.room_share is None or rung.room_share * full >= NEAREST_MARK_DISTANCE
     )
     return rule if len(rungs) == len(rule.rungs) else replace(rule, rungs=rungs)
-
-
-def desired_stop_price(trade: Trade, *, stop_share: Fraction, full: Fraction, guard: Fraction = Fraction(0)) -> Price:
-    """Return where the safety stop belongs: `stop_share` of full room from liquidation, at least `guard` of price."""
-    return price_at_distance(
-        side=trade.side, liquidation_price=trade.liquidation_price, distance=max(stop_share * full, guard)
-    )
-
-
-def safety_stop_price(trade: Trade, rule: GuardRule, *, full: Fraction, guard: Fraction = Fraction(0)) -> Price | None:
-    """Return where a rule wants the stop, None where it wants none.
-
-    Its share of full room from liquidation or the give-up price, whichever is reached first: so the plan to close
-    and keep what is left holds without Axisor too.
-    """
-    if rule.stop_share is None:
-        return None
-    wanted = desired_stop_price(trade, stop_share=rule.stop_share, full=full, guard=guard)
-    return nearer_end(trade.side, wanted, rule.give_up_price)
 
 
 def payable_funding_sats(
@@ -201,7 +185,7 @@ def decide(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
             held = held or answer
         elif answer is not None:
             return answer
-    if (stop := _decide_stop(stated, rule, now=now)) is not None:
+    if (stop := decide_stop(stated, facts.trade, rule, now=now)) is not None:
         return stop
     for rung in reversed(due):
         if isinstance(rung.action, Notify):
@@ -518,22 +502,3 @@ def _caps(facts: Facts, rule: GuardRule) -> list[int]:
 def margin_at_leverage_one_sats(trade: Trade) -> int:
     """Return the largest margin the exchange accepts: the notional at the trade's price, in sats, downward."""
     return (trade.quantity_usd * 200_000_000) // trade.price
-
-
-def _decide_stop(facts: Facts, rule: GuardRule, *, now: datetime) -> MoveStopDeed | None:
-    trade = facts.trade
-    if facts.is_stop_pending or facts.is_stop_removed or facts.pending:
-        return None
-    is_users_stop = trade.stop_loss_price is not None and trade.stop_loss_price != facts.own_stop_price
-    if is_users_stop:
-        return None
-    guard = Fraction(0)
-    is_settlement_near = facts.funding_at is not None and timedelta(0) <= facts.funding_at - now < FUNDING_LOOK_AHEAD
-    if is_settlement_near and facts.funding_rate is not None and facts.funding_rate * trade.side.sign > 0:
-        guard = abs(facts.funding_rate) + FUNDING_GUARD
-    wanted = safety_stop_price(trade, rule, full=facts.full_room, guard=guard)
-    if wanted is None or trade.stop_loss_price == wanted or is_at_or_beyond(trade.side, facts.trigger_price, wanted):
-        return None
-    if trade.stop_loss_price is None:
-        return MoveStopDeed(stop_price=wanted, reason="place")
-    return MoveStopDeed(stop_price=wanted, reason="funding" if guard else "follow")

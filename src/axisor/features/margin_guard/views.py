@@ -65,6 +65,8 @@ class GuardFacts:
     spending: Spending
     open_states: frozenset[AttemptState]
     """States of the top-ups that are on their way."""
+    is_stop_due: bool = False
+    """The safety stop has not followed the latest top-up yet."""
 
 
 def rule_view(rule: GuardRule) -> RuleView:
@@ -122,7 +124,7 @@ def guard_state(trade: Trade, facts: GuardFacts, *, quote: Quote | None, is_watc
         return "unwatched"
     if AttemptState.UNKNOWN in facts.open_states:
         return "unknown_outcome"
-    if facts.open_states:
+    if facts.open_states or facts.is_stop_due:
         return "acting"
     tops_up = facts.rule is not None and facts.rule.tops_up
     if tops_up and facts.spending.is_stopped:

@@ -32,6 +32,8 @@ class ActivityKind(StrEnum):
     LIMIT_USED = "limit_used"
     STOP_SET = "stop_set"
     STOP_MOVED = "stop_moved"
+    STOP_REMOVED = "stop_removed"
+    STOP_MISSING = "stop_missing"
     TRADE_SEEN = "trade_seen"
     TRADE_CLOSED = "trade_closed"
     SPENDING_STOPPED = "spending_stopped"

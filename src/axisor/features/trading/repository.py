@@ -249,6 +249,7 @@ class Movements:
     last_top_up_at: datetime | None = None
     is_top_up_open: bool = False
     is_take_back_open: bool = False
+    last_stop_at: datetime | None = None
 
 
 async def list_movements(
@@ -261,9 +262,11 @@ async def list_movements(
             "max(coalesce(a.settled_at, a.signed_at)) filter (where i.command = 'add_margin' "
             "and a.state in ('confirmed', 'late_confirmed')) as last_top_up_at, "
             "bool_or(i.command = 'add_margin' and a.state in ('sent', 'unknown')) as is_top_up_open, "
-            "bool_or(i.command = 'cash_in' and a.state in ('sent', 'unknown')) as is_take_back_open "
+            "bool_or(i.command = 'cash_in' and a.state in ('sent', 'unknown')) as is_take_back_open, "
+            "max(coalesce(a.settled_at, a.signed_at)) filter (where i.command = 'set_stop_loss' "
+            "and a.state in ('confirmed', 'late_confirmed')) as last_stop_at "
             "from attempt a join intent i using (exchange_account_id, intent_id) "
-            "where exchange_account_id = :account and i.command in ('add_margin', 'cash_in') "
+            "where exchange_account_id = :account and i.command in ('add_margin', 'cash_in', 'set_stop_loss') "
             "and (a.signed_at > :since or a.state in ('sent', 'unknown')) group by a.position_id"
         ),
         {"account": exchange_account_id, "since": since},
@@ -271,6 +274,7 @@ async def list_movements(
     return {
         TradeId(str(row.position_id)): Movements(
             last_top_up_at=row.last_top_up_at,
+            last_stop_at=row.last_stop_at,
             is_top_up_open=row.is_top_up_open,
             is_take_back_open=row.is_take_back_open,
         )

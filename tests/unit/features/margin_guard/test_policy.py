@@ -357,7 +357,7 @@ def test_a_held_top_up_leaves_the_stop_and_the_word_to_be_done() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"is_stop_pending": True}, {"is_stop_removed": True}, {"pending": (a_pending_top_up(),)}],
+    [{"is_stop_pending": True}, {"is_stop_removed": True}, {"pending": (a_pending_top_up(is_unknown=False),)}],
 )
 def test_the_stop_waits_and_is_not_put_back_without_asking(changes: dict[str, Any]) -> None:
     assert hold(facts(ABOVE_ALL_MARKS, **changes)).reason is HoldReason.ROOM
@@ -369,9 +369,10 @@ def test_a_stop_of_the_owner_is_respected() -> None:
     assert hold(facts(ABOVE_ALL_MARKS, trade, own_stop_price=STOP_PRICE)).reason is HoldReason.ROOM
 
 
-def test_no_stop_is_set_where_the_price_has_passed_it() -> None:
-    of = facts(STOP_PRICE, spending=spending(is_stopped=True), rungs=WARNED)
-    assert hold(of).reason is HoldReason.SPENDING_STOPPED
+def test_where_the_price_has_passed_the_stop_one_is_set_halfway_to_liquidation() -> None:
+    trade = a_running_trade()
+    deed = decide(facts(STOP_PRICE, trade, spending=spending(is_stopped=True), rungs=WARNED), a_rule(), now=NOW)
+    assert deed == MoveStopDeed(stop_price=Price(-(-(STOP_PRICE + trade.liquidation_price) // 2)), reason="place")
 
 
 def test_a_rule_without_a_stop_sets_none() -> None:
