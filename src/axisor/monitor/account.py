@@ -174,6 +174,7 @@ class AccountRuntime:
             decider=decider,
             dispatcher=dispatcher,
             scribe=scribe,
+            chronicle=chronicle,
             clock=clock,
             tasks=tasks,
             look_every_s=timing.far_s,

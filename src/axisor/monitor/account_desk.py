@@ -51,6 +51,7 @@ from axisor.infra.tasks import TaskSet
 from axisor.monitor.book import NO_EFFECT_STATES, AccountBook
 from axisor.monitor.chronicle import REQUEST_STATUS, Chronicle
 from axisor.monitor.reader import AccountReader
+from axisor.monitor.scribe import requested_record
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import Answer, ExchangeClient, Lane, Page, Reading, SignedRequest
@@ -250,7 +251,11 @@ class AccountDesk:
         elif position is not None:
             scope = TradeId(position.position_id)
         before_sats = None if position is None else position.margin_sats
-        return AccountOrder(command=command, scope_id=scope, cause=cause, counter_before_sats=before_sats)
+        seen = None if position is None else {"cross_margin_sats": before_sats, "cross_position_id": scope}
+        record = requested_record(request, at=self._clock.now(), action=command.name.value, seen=seen)
+        return AccountOrder(
+            command=command, scope_id=scope, cause=cause, counter_before_sats=before_sats, decision=record
+        )
 
     # Settling
 

@@ -58,6 +58,8 @@ class WatchedTrade:
     close_reason: CloseReason | None = None
     is_end_told: bool = False
     hold_reason: str | None = None
+    kept_reason: str | None = None
+    """Why added sats are not taken back by rule, as it was written last."""
     tick_at: datetime | None = None
     setbacks: dict[CommandName, Setback] = field(default_factory=dict)
     must_read_until_s: float = float("-inf")

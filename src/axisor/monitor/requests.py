@@ -19,7 +19,7 @@ from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.reader import AccountReader
-from axisor.monitor.scribe import Scribe
+from axisor.monitor.scribe import REQUESTED, Scribe, requested_record
 from axisor.monitor.take_backs import TakeBackDesk
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
@@ -74,10 +74,10 @@ class RequestDesk:
         try:
             await self._try(request)
         except (AttemptExists, SpendingStopped, DomainError) as error:
-            self._chronicle.finish_request(request, "refused", error.code)
+            self._refuse(request, error.code)
         except (KeyError, TypeError, ValueError):
             log.exception("request_unreadable", request_id=request.request_id, command=request.command)
-            self._chronicle.finish_request(request, "refused", "malformed")
+            self._refuse(request, "malformed")
         finally:
             self._under_way.discard(request.request_id)
 
@@ -108,11 +108,13 @@ class RequestDesk:
             if cause in watched.intents or watched.trade.status is not TradeStatus.RUNNING:
                 return
             facts = self._decider.facts(watched)
-            record = None
             if facts is not None:
                 arguments = dict(request.arguments)
                 case = self._decider.decide(watched, facts)
-                record = self._scribe.decision_record(watched, case, command.name.value, "requested", arguments)
+                record = self._scribe.decision_record(watched, case, command.name.value, REQUESTED, arguments)
+            else:
+                seen = {"trade_requested_at": watched.requested_at.isoformat()}
+                record = requested_record(request, at=self._clock.now(), action=command.name.value, seen=seen)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)
 
     async def _take_back(self, watched: WatchedTrade, request: CommandRequest, cause: Cause) -> None:
@@ -120,7 +122,7 @@ class RequestDesk:
         asked = request.arguments.get("amount_sats")
         asked_sats = None if asked is None else int(asked)
         keep = await self._take_backs.carry_out(watched, cause, asked_sats=asked_sats, lane=Lane.USER)
-        if keep is not None and keep.reason is not KeepReason.UNKNOWN_FACTS:
+        if keep is not None and keep.reason is not KeepReason.UNKNOWN_FACTS:  # the desk has written down why
             self._chronicle.finish_request(request, "refused", keep.reason.value)
 
     def _refuse_unless_new(self, request: CommandRequest) -> None:
@@ -132,7 +134,12 @@ class RequestDesk:
             self._reader.read_soon()
             return
         del self._arrived[request.request_id]
-        self._chronicle.finish_request(request, "refused", "trade_not_running")
+        self._refuse(request, "trade_not_running")
+
+    def _refuse(self, request: CommandRequest, reason: str) -> None:
+        """Write down that nothing is sent for a request, and why."""
+        self._chronicle.store_decision(requested_record(request, at=self._clock.now(), action="refuse", reason=reason))
+        self._chronicle.finish_request(request, "refused", reason)
 
     def _requested_command(self, watched: WatchedTrade, request: CommandRequest) -> tuple[Command, int | None]:
         trade_id = watched.trade_id

@@ -1,14 +1,46 @@
 """Decision records: everything that a decision depended on, as JSON values."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
-from axisor.domain.units import ExchangeAccountId
+from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.execution.ledger import DecisionRecord
-from axisor.features.margin_guard.record import Case, dump_case
+from axisor.features.execution.requests import CommandRequest
+from axisor.features.margin_guard.record import Case, TakeBackCase, dump_case
 from axisor.infra.code_version import code_version
 from axisor.infra.ids import new_id
 from axisor.monitor.book import WatchedTrade
 from axisor.monitor.market import MarketState
+
+REQUESTED: Final = "requested"
+"""Why something was done that a person asked for."""
+
+
+def requested_record(
+    request: CommandRequest, *, at: datetime, action: str, reason: str = REQUESTED, seen: dict[str, Any] | None = None
+) -> DecisionRecord:
+    """Return the record of what a person asked for, where no policy was asked: carried out, or refused for `reason`."""
+    return DecisionRecord(
+        exchange_account_id=request.exchange_account_id,
+        decision_id=new_id(),
+        trade_id=TradeId(request.trade_id),
+        at=at,
+        action=action,
+        reason=reason,
+        inputs={
+            "asked": {
+                "request_id": request.request_id,
+                "command": request.command,
+                "arguments": dict(request.arguments),
+                "expires_at": request.expires_at.isoformat(),
+            },
+            "seen": seen or {},
+        },
+        arithmetic=[],
+        rule_id=None,
+        rule_version=None,
+        code_version=code_version(),
+    )
 
 
 class Scribe:
@@ -21,7 +53,7 @@ class Scribe:
     def decision_record(
         self,
         watched: WatchedTrade,
-        case: Case,
+        case: Case | TakeBackCase,
         action: str,
         reason: str,
         outcome: dict[str, Any],

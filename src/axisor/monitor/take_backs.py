@@ -8,9 +8,9 @@ import structlog
 
 from axisor.domain.commands import CashIn, CommandName, SetStopLoss
 from axisor.domain.errors import AxisorError
-from axisor.domain.units import Price
 from axisor.features.execution.attempts import Cause, CauseKind, next_tag, tagged_amount_sats
 from axisor.features.margin_guard.policy import Facts
+from axisor.features.margin_guard.record import TakeBackCase
 from axisor.features.margin_guard.take_back import (
     Keep,
     KeepReason,
@@ -22,6 +22,7 @@ from axisor.features.margin_guard.take_back import (
 from axisor.infra.ids import new_id
 from axisor.infra.tasks import TaskSet
 from axisor.monitor.book import AccountBook, WatchedTrade, open_tags
+from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.scribe import Scribe
@@ -49,6 +50,7 @@ class TakeBackDesk:
         decider: Decider,
         dispatcher: Dispatcher,
         scribe: Scribe,
+        chronicle: Chronicle,
         clock: Clock,
         tasks: TaskSet,
         look_every_s: float,
@@ -59,6 +61,7 @@ class TakeBackDesk:
         self._decider = decider
         self._dispatcher = dispatcher
         self._scribe = scribe
+        self._chronicle = chronicle
         self._clock = clock
         self._tasks = tasks
         self._look_every_s = look_every_s
@@ -77,9 +80,12 @@ class TakeBackDesk:
             return False
         if watched.is_held_back(CommandName.CASH_IN, self._clock.boottime_s()):
             return False
-        plan = self._plan(watched, None)
-        if not isinstance(plan, TakeBack):
+        case = self._ask(watched, None)
+        plan = None if case is None else case.decision
+        if case is None or not isinstance(plan, TakeBack):
+            self._note_kept(watched, case)
             return False
+        watched.kept_reason = None
         returnable = returnable_sats(watched.trade, added_sats=watched.counter_of(watched.trade))
         return plan.amount_sats * AUTOMATIC_SHARE >= returnable
 
@@ -108,21 +114,42 @@ class TakeBackDesk:
         try:
             if not await self._stops_settled(watched):
                 return Keep(reason=KeepReason.STOP_NOT_MOVED)
-            plan = self._plan(watched, asked_sats)
+            case = self._ask(watched, asked_sats)
+            if case is None:
+                return Keep(reason=KeepReason.UNKNOWN_FACTS)
+            plan = case.decision
             if isinstance(plan, Keep):
+                if cause.kind is CauseKind.REQUEST:
+                    self._store_kept(watched, case, plan)
                 return plan
-            if plan.stop_before is not None and not await self._move_stop(watched, plan.stop_before, lane):
+            if plan.stop_before is not None and not await self._move_stop(watched, asked_sats, lane):
                 return Keep(reason=KeepReason.STOP_NOT_MOVED)
             return await self._cash_in(watched, cause, asked_sats=plan.cap_sats, lane=lane)
         finally:
             watched.is_taking_back = False
             self._decider.evaluate(watched.trade_id)
 
-    def _plan(self, watched: WatchedTrade, asked_sats: int | None) -> TakeBack | Keep:
+    def _ask(self, watched: WatchedTrade, asked_sats: int | None) -> TakeBackCase | None:
+        """Return what may be taken back now with all that it depends on, None without facts that may move sats."""
         facts = self._decider.facts(watched)
         if facts is None:
-            return Keep(reason=KeepReason.UNKNOWN_FACTS)
-        return take_back(self._facts(watched, facts), now=self._clock.now(), asked_sats=asked_sats)
+            return None
+        known, now = self._facts(watched, facts), self._clock.now()
+        plan = take_back(known, now=now, asked_sats=asked_sats)
+        return TakeBackCase(facts=known, rule=watched.rule, asked_sats=asked_sats, now=now, decision=plan)
+
+    def _note_kept(self, watched: WatchedTrade, case: TakeBackCase | None) -> None:
+        """Write why a rule takes nothing back, when the reason changes; with nothing added there is no question."""
+        if case is None or not isinstance(case.decision, Keep):
+            return
+        reason = case.decision.reason
+        if reason.value == watched.kept_reason or reason in (KeepReason.NOTHING_ADDED, KeepReason.NOT_RUNNING):
+            return
+        watched.kept_reason = reason.value
+        self._store_kept(watched, case, case.decision)
+
+    def _store_kept(self, watched: WatchedTrade, case: TakeBackCase, keep: Keep) -> None:
+        self._chronicle.store_decision(self._scribe.decision_record(watched, case, "keep", keep.reason.value, {}))
 
     def _facts(self, watched: WatchedTrade, facts: Facts) -> TakeBackFacts:
         trade = watched.trade
@@ -141,16 +168,18 @@ class TakeBackDesk:
             is_after_takeover=self._wallet.blocks_money_in(),
         )
 
-    async def _move_stop(self, watched: WatchedTrade, price: Price, lane: Lane) -> bool:
-        """Move our stop and return whether the exchange is known to have it there."""
+    async def _move_stop(self, watched: WatchedTrade, asked_sats: int | None, lane: Lane) -> bool:
+        """Move our stop to where it must be first; return whether the exchange is known to have it there."""
         if not await self._client.limiter.acquire(lane, deadline_s=TOKEN_DEADLINE_S):
             return False
         async with self._dispatcher.turn:
-            facts = self._decider.facts(watched)
-            if facts is None or watched.trade.stop_loss_price != facts.own_stop_price:
+            case = self._ask(watched, asked_sats)
+            if case is None or watched.trade.stop_loss_price != case.facts.own_stop_price:
                 return False
+            if not isinstance(case.decision, TakeBack) or case.decision.stop_before is None:
+                return isinstance(case.decision, TakeBack)
+            price = case.decision.stop_before
             cause = Cause(kind=CauseKind.BACKSTOP, cause_id=watched.trade_id, key=f"stop:{price}:{new_id()}")
-            case = self._decider.decide(watched, facts)
             record = self._scribe.decision_record(watched, case, "move_stop", "take_back", {"stop_price": price})
             watched.own_stops.add(price)
             command = SetStopLoss(trade_id=watched.trade_id, stop_price=price)
@@ -161,32 +190,30 @@ class TakeBackDesk:
         if not await self._client.limiter.acquire(lane, deadline_s=TOKEN_DEADLINE_S):
             return Keep(reason=KeepReason.UNKNOWN_FACTS)
         async with self._dispatcher.turn:
-            plan = self._plan(watched, asked_sats)
+            case = self._ask(watched, asked_sats)
+            if case is None:
+                return Keep(reason=KeepReason.UNKNOWN_FACTS)
+            plan = case.decision
             if isinstance(plan, Keep):
                 return plan
             if plan.stop_before is not None or watched.open_stops():
                 return Keep(reason=KeepReason.STOP_NOT_MOVED)
-            tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
-            tagged = tagged_amount_sats(amount_sats=plan.amount_sats, cap_sats=plan.cap_sats, tag=tag)
-            facts = self._decider.facts(watched)
-            if tagged is None or facts is None:
+            offered_tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
+            tagged = tagged_amount_sats(amount_sats=plan.amount_sats, cap_sats=plan.cap_sats, tag=offered_tag)
+            if tagged is None:
                 return Keep(reason=KeepReason.UNKNOWN_FACTS)
             amount_sats, tag = tagged
             outcome = {
                 "amount_sats": amount_sats,
                 "tag": tag,
+                "offered_tag": offered_tag,
                 "cap_sats": plan.cap_sats,
                 "from_pnl_sats": plan.from_pnl_sats,
                 "from_margin_sats": plan.from_margin_sats,
                 "liquidation_price": plan.liquidation_price,
             }
             record = self._scribe.decision_record(
-                watched,
-                self._decider.decide(watched, facts),
-                "take_back",
-                cause.kind.value,
-                outcome,
-                arithmetic=plan.arithmetic,
+                watched, case, "take_back", cause.kind.value, outcome, arithmetic=plan.arithmetic
             )
             command = CashIn(trade_id=watched.trade_id, amount_sats=amount_sats)
             await self._dispatcher.submit(watched, command, cause, record, tag=tag)

@@ -8,15 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from axisor.domain.errors import AxisorError
 from axisor.domain.units import RuleId
-from axisor.features.margin_guard.policy import Deed, Facts, Hold, decide
+from axisor.features.margin_guard.cross_policy import CrossDeed, decide_cross
+from axisor.features.margin_guard.policy import Deed, Facts, Hold, HoldReason, decide
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.rule_body import dump_rule, load_rule
+from axisor.features.margin_guard.take_back import Keep, TakeBack, TakeBackFacts, take_back
+
+TAKE_BACK: Final = "take_back"
+"""The policy of a stored case that was not asked what a rule says, but what can be taken back."""
+
+type Decision = Deed | Hold | CrossDeed | TakeBack | Keep
 
 
 class CaseUnreadable(AxisorError):
@@ -37,6 +44,17 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeBackCase:
+    """One question about taking back with its answer; `asked_sats` is None where nobody named an amount."""
+
+    facts: TakeBackFacts
+    rule: GuardRule | None
+    asked_sats: int | None
+    now: datetime
+    decision: TakeBack | Keep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """A field that the present code decides in another way; `decided` is what was stored."""
 
@@ -45,9 +63,11 @@ class Difference:
     recomputed: Any
 
 
-def dump_case(case: Case) -> dict[str, Any]:
+def dump_case(case: Case | TakeBackCase) -> dict[str, Any]:
     """Return a case as JSON values."""
+    asked = {"policy": TAKE_BACK, "asked_sats": case.asked_sats} if isinstance(case, TakeBackCase) else {}
     return {
+        **asked,
         "facts": _plain(case.facts),
         "rule": None
         if case.rule is None
@@ -57,27 +77,36 @@ def dump_case(case: Case) -> dict[str, Any]:
     }
 
 
-def dump_decision(decision: Deed | Hold) -> dict[str, Any]:
+def dump_decision(decision: Decision) -> dict[str, Any]:
     """Return every field of a decision as JSON values, with its kind."""
     body: dict[str, Any] = _plain(decision)
     return {"kind": type(decision).__name__, **body}
 
 
-def decide_again(stored: Mapping[str, Any]) -> Deed | Hold:
+def decide_again(stored: Mapping[str, Any]) -> Decision:
     """Return what the present code decides from stored facts, rule and instant.
 
     Raises:
         CaseUnreadable: they are not those of this release.
     """
     try:
-        facts = msgspec.convert(stored["facts"], type=Facts, dec_hook=_read_fraction)
+        now = datetime.fromisoformat(stored["now"])
+        if stored.get("policy") == TAKE_BACK:
+            asked_sats = stored["asked_sats"]
+            return take_back(_facts_of(TakeBackFacts, stored), now=now, asked_sats=asked_sats)
+        facts = _facts_of(Facts, stored)
+        if stored["rule"] is None:
+            return Hold(reason=HoldReason.ROOM)  # a person's own deed, on a trade without a rule
         rule = load_rule(
             stored["rule"], rule_id=RuleId(stored["rule"]["rule_id"]), version=int(stored["rule"]["version"])
         )
-        now = datetime.fromisoformat(stored["now"])
     except (KeyError, TypeError, ValueError, AxisorError) as error:
         raise CaseUnreadable(f"the stored decision cannot be read: {error}") from error
-    return decide(facts, rule, now=now)
+    return decide_cross(facts, rule, now=now) if facts.is_cross else decide(facts, rule, now=now)
+
+
+def _facts_of[T](kind: type[T], stored: Mapping[str, Any]) -> T:
+    return msgspec.convert(stored["facts"], type=kind, dec_hook=_read_fraction)
 
 
 def differences(stored: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -1,4 +1,4 @@
-"""Deciding again: every stored decision of the guard, with the present code, field by field."""
+"""Deciding again: every stored decision, with the present code, field by field."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.execution.attempts import tagged_amount_sats
+from axisor.features.margin_guard.cross_policy import CrossDepositDeed
 from axisor.features.margin_guard.policy import AddMarginDeed
 from axisor.features.margin_guard.record import CaseUnreadable, Difference, decide_again, differences
+from axisor.features.margin_guard.take_back import TakeBack
 
-DECIDED_BY_RULE: Final = ("add_margin", "move_stop", "close", "warn", "hold")
 BATCH: Final = 1_000
 
 
@@ -35,8 +36,8 @@ class Replayed:
 
 _NEXT: Final = text(
     "select at, decision_id, reason, inputs, code_version from decision where exchange_account_id = :account "
-    "and at >= :since and (at, decision_id) > (:after_at, :after_id) and action = any(:actions) "
-    "and reason not in ('requested', 'take_back') order by at, decision_id limit :batch"
+    "and at >= :since and (at, decision_id) > (:after_at, :after_id) and jsonb_exists(inputs, 'decision') "
+    "order by at, decision_id limit :batch"
 )
 _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _FIRST_AT: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
@@ -45,12 +46,16 @@ _FIRST_AT: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
 async def replay(
     connection: AsyncConnection, exchange_account_id: ExchangeAccountId, *, since: datetime | None
 ) -> AsyncIterator[Replayed]:
-    """Yield every decision that a rule made for an account, oldest first, compared with what is decided now."""
+    """Yield every decision for an account, oldest first, compared with what is decided now.
+
+    Whatever was asked of a policy is among them: what a rule did, held or said when a person acted, and what could be
+    taken back. Outcomes, and deeds about which nothing was asked, hold no decision.
+    """
     start = since or _FIRST_AT
     after_at, after_id = start, _FIRST_ID
     while True:
         values = {"account": exchange_account_id, "since": start, "after_at": after_at, "after_id": after_id}
-        found = await connection.execute(_NEXT, values | {"actions": list(DECIDED_BY_RULE), "batch": BATCH})
+        found = await connection.execute(_NEXT, values | {"batch": BATCH})
         rows = found.mappings().all()
         for row in rows:
             yield _replayed(exchange_account_id, row)
@@ -67,7 +72,7 @@ def compare(inputs: dict[str, Any]) -> tuple[Difference, ...]:
     """
     found = differences(inputs)
     deed, outcome = decide_again(inputs), inputs.get("outcome") or {}
-    if not isinstance(deed, AddMarginDeed) or "offered_tag" not in outcome:
+    if not isinstance(deed, AddMarginDeed | TakeBack | CrossDepositDeed) or "offered_tag" not in outcome:
         return found
     sent = (outcome.get("amount_sats"), outcome.get("tag"))
     again = tagged_amount_sats(amount_sats=deed.amount_sats, cap_sats=deed.cap_sats, tag=outcome["offered_tag"])
