@@ -10,7 +10,8 @@ nights against `axisor.features.margin_guard.policy.decide` itself.
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,8 @@ FUNDING_RATE: Final = 0.0001
 """Paid by longs at 00:00, 08:00 and 16:00 UTC and credited to shorts."""
 STOP_SLIPPAGE: Final = 0.0005
 STOP_SHARE: Final = 0.12
+READY_AGAIN_SHARE: Final = 0.15
+_SOMETHING: Final = 1e-3
 _DUST: Final = 1e-9
 """Less than a sat of any margin: limits are used up at this distance, not at an equality of floats."""
 
@@ -56,46 +59,55 @@ class Minutes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """The rule of a simulated night: shares of full room, `limit` in entry margins.
+    """What looks after a simulated night: shares are of full room, amounts in entry margins.
 
-    `limit` 0 without a stop leaves the position alone.
+    `limit` 0 without a stop leaves the position alone. The mark is `top_up_share`, or `top_up_distance` (a fraction
+    of the price), or `consumed_share` of the way from entry to liquidation. A top-up refills, or adds `adds` entry
+    margins, or `grows` of the present margin.
     """
 
-    top_up_share: float
-    limit: float
+    top_up_share: float = 0.5
+    limit: float = 0.0
     refill_share: float = 1.0
     stop_share: float | None = STOP_SHARE
+    close_share: float | None = None
+    """Where the guard closes the position at the market."""
+    at_entry: float = 0.0
+    """Put in when the position is opened, by its owner."""
+    is_late: bool = False
+    """True: it acts at the end of a minute, on the closing price, and not within it."""
+    top_up_distance: float | None = None
+    consumed_share: float | None = None
+    adds: float | None = None
+    grows: float | None = None
 
 
-UNGUARDED: Final = Guard(top_up_share=0.5, limit=0.0, stop_share=None)
+UNGUARDED: Final = Guard(stop_share=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """How each night ended; `result` is what the owner gained (negative: lost), in entry margins, after all costs."""
+    """How each night ended; `result` is what the owner gained (negative: lost), in entry margins, after all costs.
+
+    `closed`: by the guard; `stopped`: by the stop at the exchange.
+    """
 
     liquidated: Flags
     stopped: Flags
+    closed: Flags
     top_ups: npt.NDArray[np.int64]
     added: Floats
     result: Floats
 
+    @classmethod
+    def of_both_sides(cls, sides: "Sequence[Outcomes]") -> "Outcomes":
+        """Return the outcomes of several runs as one, in their order."""
+        return cls(**{field.name: np.concatenate([getattr(one, field.name) for one in sides]) for field in fields(cls)})
+
     @property
     def alive(self) -> Flags:
         """Return which nights ended with the position still running."""
-        return ~(self.liquidated | self.stopped)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Nights out of `nights`. `saved`, `better` and `worse` are among those that would have died unguarded."""
-
-    nights: int
-    died_unguarded: int
-    acted: int
-    saved: int
-    better: int
-    worse: int
+        return ~(self.liquidated | self.stopped | self.closed)
 
 
 def load_minutes(path: Path) -> Minutes:
@@ -139,7 +151,7 @@ def simulate(
 
     Within a minute the price goes to its worst point, and the guard acts at its mark, at once. An opening price
     beyond a mark is a jump: liquidation and the stop at the exchange come first there, and a top-up happens at the
-    price jumped to.
+    price jumped to. A late guard finds only the price at which a minute closes.
     """
     nights = _Nights(market, starts, side=side, leverage=leverage, guard=guard)
     worst = market.low if side is PositionSide.LONG else market.high
@@ -150,7 +162,18 @@ def simulate(
             )
         nights.jump(market.open[starts + minute])
         nights.slide(worst[starts + minute])
+        if guard.is_late:
+            nights.end_minute(market.close[starts + minute])
     return nights.close(market.close[starts + minutes - 1])
+
+
+def both_sides(
+    market: Minutes, starts: Indices, *, leverage: float, guard: Guard, minutes: int = NIGHT_MINUTES
+) -> Outcomes:
+    """Return how the longs and then the shorts opened at `starts` end."""
+    return Outcomes.of_both_sides(
+        [simulate(market, starts, side=side, leverage=leverage, guard=guard, minutes=minutes) for side in PositionSide]
+    )
 
 
 class _Nights:
@@ -167,23 +190,42 @@ class _Nights:
         self._funding = np.zeros(size)
         self._top_ups = np.zeros(size, dtype=np.int64)
         self._exit = np.full(size, np.nan)
+        self._has_ended = np.zeros(size, dtype=np.bool_)
         self._liquidated = np.zeros(size, dtype=np.bool_)
         self._stopped = np.zeros(size, dtype=np.bool_)
+        self._closed = np.zeros(size, dtype=np.bool_)
         self._liquidation = np.empty(size)
         self._stop = np.empty(size)
         self._mark = np.empty(size)
-        self._trigger = np.empty(
-            size
-        )  # the nearest of the three, times the sign: due where sign · price is at or below
-        self._full_room = 0.0
+        # Times the sign, so that a price is due where sign · price is at or below; −∞: there is none.
+        self._layer = np.empty(size)  # of the exchange: its stop or, without one, liquidation
+        self._deed = np.empty(size)  # of the guard: its mark
+        self._trigger = np.empty(size)  # the nearest of those that act within a minute
         everything = np.arange(size)
         self._liquidation_at_entry = self._liquidation_price(everything)
-        self._full_room = self._sign * (1 - float(self._liquidation_at_entry[0] / self._entry[0]))
+        room = self._sign * (1 - float(self._liquidation_at_entry[0] / self._entry[0]))
+        self._refill = guard.refill_share * room
+        self._stop_distance = None if guard.stop_share is None else guard.stop_share * room
+        self._mark_distance, self._is_ready_again = self._mark_of(room)
+        if guard.at_entry:
+            self._margin += min(guard.at_entry, leverage - 1)
+            self._added = self._margin - 1
         self._update(everything)
+
+    def _mark_of(self, room: float) -> tuple[float, bool]:
+        """Return the mark as a distance to liquidation, and whether a top-up makes its step ready again."""
+        guard = self._guard
+        if guard.close_share is not None:
+            return guard.close_share * room, False
+        wanted = guard.top_up_share * room if guard.top_up_distance is None else guard.top_up_distance
+        if guard.adds is not None or guard.grows is not None or guard.consumed_share is not None:
+            return wanted, True
+        # A mark above the refill has nothing to add there: it acts as soon as there is something, and once.
+        return min(wanted, self._refill * (1 - _SOMETHING)), wanted + READY_AGAIN_SHARE * room <= self._refill + _DUST
 
     def settle_funding(self, index: Indices, price: Floats) -> None:
         """Take the fee out of the margin of longs; credit it to the owners of shorts."""
-        index = index[~(self._liquidated[index] | self._stopped[index])]
+        index = index[~self._has_ended[index]]
         fee = FUNDING_RATE * self._leverage * self._entry[index] / price[index]
         self._funding[index] += self._sign * fee
         if self._sign > 0:
@@ -200,7 +242,7 @@ class _Nights:
             self._liquidate(index[is_liquidated])
             self._stop_out(index[is_stopped], price[index[is_stopped]])
             rest = index[~(is_liquidated | is_stopped)]
-            self._top_up(rest, price[rest])
+            self._act(rest, price[rest])
             index = rest[self._sign * price[rest] <= self._trigger[rest]]
 
     def slide(self, price: Floats) -> None:
@@ -208,16 +250,23 @@ class _Nights:
         index = self._due(price)
         while index.size:
             trigger = self._trigger[index]
-            is_mark = trigger == self._sign * self._mark[index]
+            is_mark = (trigger > self._layer[index]) | (np.isinf(self._layer[index]))
             is_stop = ~is_mark & (trigger == self._sign * self._stop[index])
-            self._top_up(index[is_mark], self._mark[index[is_mark]])
+            self._act(index[is_mark], self._mark[index[is_mark]])
             self._stop_out(index[is_stop], self._stop[index[is_stop]])
             self._liquidate(index[~(is_mark | is_stop)])
             index = index[self._sign * price[index] <= self._trigger[index]]
 
+    def end_minute(self, price: Floats) -> None:
+        """Let a late guard act on the price at which the minute closes."""
+        index = np.flatnonzero(self._sign * price <= self._deed)
+        while index.size:
+            self._act(index, price[index])
+            index = index[self._sign * price[index] <= self._deed[index]]
+
     def close(self, price: Floats) -> Outcomes:
         """Return the outcomes; what still runs is valued as if closed at `price`."""
-        is_running = ~(self._liquidated | self._stopped)
+        is_running = ~self._has_ended
         self._exit[is_running] = price[is_running]
         ratio = self._entry / self._exit  # entry over exit: what the inverse contract counts in
         cost = FEE_RATE * self._leverage * (1 + ratio) + self._funding
@@ -228,6 +277,7 @@ class _Nights:
         return Outcomes(
             liquidated=self._liquidated,
             stopped=self._stopped,
+            closed=self._closed,
             top_ups=self._top_ups,
             added=self._added,
             result=np.where(self._liquidated, lost, np.maximum(result, lost)),
@@ -236,25 +286,45 @@ class _Nights:
     def _due(self, price: Floats) -> Indices:
         return np.flatnonzero(self._sign * price <= self._trigger)
 
+    def _act(self, index: Indices, price: Floats) -> None:
+        if self._guard.close_share is None:
+            self._top_up(index, price)
+            return
+        self._closed[index] = True
+        self._end(index, price * (1 - self._sign * STOP_SLIPPAGE))
+
     def _top_up(self, index: Indices, price: Floats) -> None:
-        target = price * (1 - self._sign * self._guard.refill_share * self._full_room)
-        wanted = self._sign * self._leverage * (self._entry[index] / target - 1) - self._margin[index]
-        left = np.minimum(self._guard.limit - self._added[index], self._leverage - self._margin[index])
-        amount = np.maximum(np.minimum(wanted, left), 0.0)
+        if self._guard.adds is not None:
+            wanted = np.full(len(index), self._guard.adds)
+        elif self._guard.grows is not None:
+            wanted = self._guard.grows * self._margin[index]
+        else:
+            target = price * (1 - self._sign * self._refill)
+            wanted = self._sign * self._leverage * (self._entry[index] / target - 1) - self._margin[index]
+        amount = np.maximum(np.minimum(wanted, self._left(index)), 0.0)
         self._margin[index] += amount
         self._added[index] += amount
         self._top_ups[index] += 1
         self._update(index)
 
+    def _left(self, index: Indices) -> Floats:
+        """Return what limit and leverage 1 leave to add."""
+        left: Floats = np.minimum(self._guard.limit - self._added[index], self._leverage - self._margin[index])
+        return left
+
     def _stop_out(self, index: Indices, price: Floats) -> None:
         self._stopped[index] = True
-        self._exit[index] = price * (1 - self._sign * STOP_SLIPPAGE)
-        self._trigger[index] = -np.inf
+        self._end(index, price * (1 - self._sign * STOP_SLIPPAGE))
 
     def _liquidate(self, index: Indices) -> None:
         self._liquidated[index] = True
-        self._exit[index] = self._liquidation[index]
-        self._trigger[index] = -np.inf
+        self._end(index, self._liquidation[index])
+
+    def _end(self, index: Indices, exit_price: Floats) -> None:
+        self._exit[index] = exit_price
+        self._has_ended[index] = True
+        for levels in (self._trigger, self._layer, self._deed):
+            levels[index] = -np.inf
 
     def _liquidation_price(self, index: Indices) -> Floats:
         """Return 1 / (1/entry + s·margin/(leverage·entry)); infinite for a short that no rise can liquidate."""
@@ -265,42 +335,24 @@ class _Nights:
     def _update(self, index: Indices) -> None:
         liquidation = self._liquidation_price(index)
         self._liquidation[index] = liquidation
-        stop_share = self._guard.stop_share
-        stop = liquidation if stop_share is None else liquidation / (1 - self._sign * stop_share * self._full_room)
-        mark = liquidation / (1 - self._sign * self._guard.top_up_share * self._full_room)
-        left = np.minimum(self._guard.limit - self._added[index], self._leverage - self._margin[index])
-        # Where nothing is left to spend there is no mark: the stop is next, or liquidation where there is no stop.
-        mark = np.where(left > _DUST, mark, np.nan)
-        self._mark[index] = mark
-        self._stop[index] = stop if stop_share is not None else -self._sign * np.inf
-        self._trigger[index] = self._sign * np.where(left > _DUST, mark, stop)
-
-
-def count_nights(
-    market: Minutes, starts: Indices, *, leverage: float, guard: Guard, minutes: int = NIGHT_MINUTES
-) -> Counts:
-    """Return the counts over longs and shorts opened at `starts`, each guarded and left alone."""
-    pairs = [
-        (
-            simulate(market, starts, side=side, leverage=leverage, guard=UNGUARDED, minutes=minutes),
-            simulate(market, starts, side=side, leverage=leverage, guard=guard, minutes=minutes),
-        )
-        for side in PositionSide
-    ]
-    return sum_counts(pairs)
-
-
-def sum_counts(pairs: list[tuple[Outcomes, Outcomes]]) -> Counts:
-    """Return the counts of (left alone, guarded) pairs of the same nights."""
-    died = np.concatenate([alone.liquidated for alone, _ in pairs])
-    alive = np.concatenate([guarded.alive for _, guarded in pairs])
-    acted = np.concatenate([guarded.top_ups > 0 for _, guarded in pairs])
-    gain = np.concatenate([guarded.result - alone.result for alone, guarded in pairs])
-    return Counts(
-        nights=len(died),
-        died_unguarded=int(died.sum()),
-        acted=int(acted.sum()),
-        saved=int((died & alive).sum()),
-        better=int((died & (gain > _DUST)).sum()),
-        worse=int((died & (gain < -_DUST)).sum()),
-    )
+        if self._stop_distance is None:
+            self._stop[index] = -self._sign * np.inf
+            layer = liquidation
+        else:
+            self._stop[index] = layer = liquidation / (1 - self._sign * self._stop_distance)
+        self._layer[index] = self._sign * layer
+        # Where nothing is left to do there is no mark: the exchange's layer is next.
+        if self._guard.close_share is not None:
+            is_left = np.ones(len(index), dtype=np.bool_)
+        else:
+            is_left = self._left(index) > _DUST
+            if not self._is_ready_again:
+                is_left &= self._top_ups[index] == 0
+        if self._guard.consumed_share is None:
+            mark = liquidation / (1 - self._sign * self._mark_distance)
+        else:
+            mark = self._entry[index] - self._guard.consumed_share * (self._entry[index] - liquidation)
+        self._mark[index] = np.where(is_left, mark, np.nan)
+        self._deed[index] = np.where(is_left, self._sign * mark, -np.inf)
+        within = self._layer[index] if self._guard.is_late else np.maximum(self._layer[index], self._deed[index])
+        self._trigger[index] = within

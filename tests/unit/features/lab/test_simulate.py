@@ -1,5 +1,4 @@
 import gzip
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,56 +13,63 @@ from axisor.features.lab.simulate import (
     Guard,
     Indices,
     Minutes,
-    count_nights,
+    both_sides,
     load_minutes,
     simulate,
 )
+from axisor.features.lab.tally import tally
 
-RULES = [(5, 35, 100), (10, 35, 200), (25, 50, 100), (25, 70, 300), (40, 25, 50), (50, 50, 200)]
+GUARDS = {
+    "5x": (5, Guard(top_up_share=0.35, limit=1)),
+    "10x": (10, Guard(top_up_share=0.35, limit=2)),
+    "25x Hold": (25, Guard(top_up_share=0.5, limit=1)),
+    "25x early": (25, Guard(top_up_share=0.7, limit=3)),
+    "40x": (40, Guard(top_up_share=0.25, limit=0.5)),
+    "50x Hold longer": (50, Guard(top_up_share=0.5, limit=2)),
+    "25x Hold, late": (25, Guard(top_up_share=0.5, limit=1, is_late=True)),
+    "25x Cut": (25, Guard(close_share=0.35)),
+    "50x Cut, late": (50, Guard(close_share=0.35, is_late=True)),
+    "25x stop": (25, Guard(stop_share=0.35)),
+    "50x at entry": (50, Guard(stop_share=None, at_entry=1)),
+    "10x alone": (10, UNGUARDED),
+}
 
 
 def check_against_the_policy(
-    market: Minutes, starts: Indices, *, side: PositionSide, leverage: int, share: int, limit: int
+    market: Minutes, starts: Indices, *, side: PositionSide, leverage: int, guard: Guard
 ) -> None:
-    guard = Guard(top_up_share=share / 100, limit=limit / 100)
     fast = simulate(market, starts, side=side, leverage=leverage, guard=guard)
-    alone = simulate(market, starts, side=side, leverage=leverage, guard=UNGUARDED)
     for number, start in enumerate(starts):
-        for outcomes, exact_limit in ((fast, Fraction(limit, 100)), (alone, None)):
-            exact = exact_night(
-                market,
-                int(start),
-                side=side,
-                leverage=leverage,
-                top_up_share=Fraction(share, 100),
-                limit=exact_limit,
-            )
-            found = (bool(outcomes.liquidated[number]), bool(outcomes.stopped[number]), int(outcomes.top_ups[number]))
-            assert found == (exact.liquidated, exact.stopped, exact.top_ups), start
-            assert outcomes.result[number] == pytest.approx(exact.result, abs=2e-5), start
+        exact = exact_night(market, int(start), side=side, leverage=leverage, guard=guard)
+        found = (
+            bool(fast.liquidated[number]),
+            bool(fast.stopped[number]),
+            bool(fast.closed[number]),
+            int(fast.top_ups[number]),
+        )
+        assert found == (exact.liquidated, exact.stopped, exact.closed, exact.top_ups), start
+        assert fast.result[number] == pytest.approx(exact.result, abs=2e-5), start
 
 
 @pytest.mark.parametrize("side", PositionSide)
-@pytest.mark.parametrize(("leverage", "share", "limit"), RULES)
-def test_nights_in_a_storm_agree_with_the_policy_and_the_exact_maths(
-    side: PositionSide, leverage: int, share: int, limit: int
-) -> None:
+@pytest.mark.parametrize("name", GUARDS)
+def test_nights_in_a_storm_agree_with_the_policy_and_the_exact_maths(side: PositionSide, name: str) -> None:
+    leverage, guard = GUARDS[name]
     market = a_stormy_market(days=4, seed=leverage)
     starts = market.hourly_starts(minutes=NIGHT_MINUTES)[::4]
-    check_against_the_policy(market, starts, side=side, leverage=leverage, share=share, limit=limit)
+    check_against_the_policy(market, starts, side=side, leverage=leverage, guard=guard)
 
 
 @pytest.mark.parametrize("side", PositionSide)
-@pytest.mark.parametrize(("leverage", "share", "limit"), RULES)
-def test_nights_of_2018_agree_with_the_policy_and_the_exact_maths(
-    side: PositionSide, leverage: int, share: int, limit: int
-) -> None:
+@pytest.mark.parametrize("name", GUARDS)
+def test_nights_of_2018_agree_with_the_policy_and_the_exact_maths(side: PositionSide, name: str) -> None:
+    leverage, guard = GUARDS[name]
     market = minutes_of_2018()
     every = market.hourly_starts(minutes=NIGHT_MINUTES)
     alone = simulate(market, every, side=side, leverage=leverage, guard=UNGUARDED)
     dead = every[alone.liquidated]
     sample = np.concatenate([dead[:: max(1, len(dead) // 8)], every[leverage::1200]])
-    check_against_the_policy(market, sample, side=side, leverage=leverage, share=share, limit=limit)
+    check_against_the_policy(market, sample, side=side, leverage=leverage, guard=guard)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +88,14 @@ def test_the_presets_figures_agree_with_the_study_they_were_chosen_by(
 ) -> None:
     market = minutes_of_2018()
     starts = market.hourly_starts(minutes=NIGHT_MINUTES)
-    found = count_nights(market, starts, leverage=leverage, guard=Guard(top_up_share=share / 100, limit=limit))
-    assert found.nights == 17_500
-    assert 100 * found.died_unguarded / found.nights == pytest.approx(died, abs=0.1)
-    assert 100 * found.acted / found.nights == pytest.approx(acted, abs=1)
-    percent = [100 * count / found.died_unguarded for count in (found.saved, found.better, found.worse)]
+    rule = Guard(top_up_share=share / 100, limit=limit)
+    alone = both_sides(market, starts, leverage=leverage, guard=UNGUARDED)
+    guarded = both_sides(market, starts, leverage=leverage, guard=rule)
+    found = tally(guarded, alone=alone, at_entry=None, starts=starts)
+    assert len(alone.liquidated) == 17_500
+    assert 100 * alone.liquidated.mean() == pytest.approx(died, abs=0.1)
+    assert found.acted / 175 == pytest.approx(acted, abs=1)
+    percent = [100 * count / alone.liquidated.sum() for count in (found.saved, found.better, found.worse)]
     assert percent == pytest.approx([saved, better, worse], abs=2)
 
 
