@@ -1,6 +1,6 @@
 """Seeded nights: adversarial tapes and random faults. A failing one is had again with AXISOR_SEED=number.
 
-AXISOR_NIGHTS=full plays 1,000 tapes and 2,000 nights, AXISOR_NIGHTS=long 100,000 nights.
+AXISOR_NIGHTS=full plays 1,000 tapes and 2,000 nights, `--long` 100,000 nights, AXISOR_NIGHTS=FIRST:COUNT those seeds.
 """
 
 import os
@@ -14,14 +14,26 @@ from tests.virtual.nights import Shape, seeded_night, tape_of
 from tests.virtual.scenario import Night, live
 
 SIZES: Final = {"short": (100, 200), "full": (1_000, 2_000), "long": (1_000, 100_000)}
-TAPES, NIGHTS = SIZES[os.environ.get("AXISOR_NIGHTS", "short")]
+LONG: Final = "long" if "AXISOR_TEST_LONG" in os.environ else "short"
+
+
+def sizes(chosen: str) -> tuple[int, range]:
+    """Return how many tapes are played, and which nights."""
+    if ":" in chosen:
+        first, count = map(int, chosen.split(":"))
+        return SIZES["short"][0], range(first, first + count)
+    tapes, nights = SIZES[chosen]
+    return tapes, range(nights)
+
+
+TAPES, NIGHTS = sizes(os.environ.get("AXISOR_NIGHTS", LONG))
 PARTS: Final = 10
 
 
-def seeds_of(part: int, count: int) -> Iterable[int]:
+def seeds_of(part: int) -> Iterable[int]:
     if (one := os.environ.get("AXISOR_SEED")) is not None:
         return [int(one)] if part == 0 else []
-    return range(part, count, PARTS)
+    return NIGHTS[part::PARTS]
 
 
 def play(nights: Iterable[Night]) -> Summary:
@@ -37,7 +49,7 @@ def play(nights: Iterable[Night]) -> Summary:
 def test_no_night_of_faults_loses_or_doubles_a_top_up(
     part: int, record_property: Callable[[str, object], None]
 ) -> None:
-    summary = play(seeded_night(seed) for seed in seeds_of(part, NIGHTS))
+    summary = play(seeded_night(seed) for seed in seeds_of(part))
 
     print(summary)  # noqa: T201 - the figures are what this test is run for
     record_property("figures", str(summary))

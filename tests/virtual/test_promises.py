@@ -1,4 +1,4 @@
-"""What the guard promises, each with the night that would break it."""
+"""What the guard promises (P1, P2, P4, P7, P11, P16, P17, P18), each with the night that would break it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,16 @@ def at(second: float, deed: Callable[[Run], None]) -> Callable[[Run], None]:
 
 
 @pytest.mark.parametrize("step", Step)
-def test_a_process_that_slept_past_its_lease_and_the_quiet_period_sends_nothing(step: Step) -> None:
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+def test_p1_a_monitor_killed_at_any_step_pays_once(step: Step, is_before: bool) -> None:
+    verdict = live(replace(A_NIGHT, strikes=(Strike(FaultKind.CRASH, step, is_before=is_before),)))
+
+    assert verdict.complaints() == []
+    assert (verdict.due, verdict.served, verdict.late_doubles) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("step", Step)
+def test_p4_a_process_that_slept_past_its_lease_and_the_quiet_period_sends_nothing(step: Step) -> None:
     runs: list[Run] = []
     strike = Strike(FaultKind.FREEZE_PAST_QUIET, step, is_before=True)
 
@@ -38,7 +47,7 @@ def test_a_process_that_slept_past_its_lease_and_the_quiet_period_sends_nothing(
     assert not [request for request in run.venue.arrivals if request.process is sleeper and request.sent_at_s > woke_s]
 
 
-def test_an_effect_beyond_the_bound_stays_within_the_limit() -> None:
+def test_p2_an_effect_beyond_the_bound_stays_within_the_limit() -> None:
     for seed in range(20):
         strikes = tuple(Strike(FaultKind.APPLY_TOO_LATE, Step.WRITE, is_before=True) for _ in range(3))
         verdict = live(replace(A_NIGHT, seed=seed, strikes=strikes, ends_when_settled=False))
@@ -50,7 +59,7 @@ def test_an_effect_beyond_the_bound_stays_within_the_limit() -> None:
 @pytest.mark.parametrize(
     "price", [Price(124), Price(124_000_000), Price(0)], ids=["thousandth", "thousandfold", "zero"]
 )
-def test_one_mad_price_moves_no_sat(price: Price) -> None:
+def test_p7_one_mad_price_moves_no_sat(price: Price) -> None:
     runs: list[Run] = []
 
     def prepare(run: Run) -> None:
@@ -64,7 +73,7 @@ def test_one_mad_price_moves_no_sat(price: Price) -> None:
     assert verdict.endings == {"alive": 1}
 
 
-def test_without_prices_nothing_is_spent_and_with_the_first_good_one_the_rescue_goes() -> None:
+def test_p7_without_prices_nothing_is_spent_and_with_the_first_good_one_the_rescue_goes() -> None:
     runs: list[Run] = []
 
     def deafen(run: Run) -> None:
@@ -85,7 +94,7 @@ def test_without_prices_nothing_is_spent_and_with_the_first_good_one_the_rescue_
     assert verdict.complaints() == []
 
 
-def test_with_database_away_and_disk_full_nothing_leaves_that_nobody_could_account_for() -> None:
+def test_p16_with_database_away_and_disk_full_nothing_leaves_that_nobody_could_account_for() -> None:
     runs: list[Run] = []
 
     def fill(run: Run) -> None:
@@ -108,7 +117,7 @@ def test_with_database_away_and_disk_full_nothing_leaves_that_nobody_could_accou
 
 @pytest.mark.parametrize("kind", [FaultKind.CLOCK_FORWARD, FaultKind.CLOCK_BACK])
 @pytest.mark.parametrize("step", Step)
-def test_a_wall_clock_that_is_stepped_changes_no_decision(kind: FaultKind, step: Step) -> None:
+def test_p17_a_wall_clock_that_is_stepped_changes_no_decision(kind: FaultKind, step: Step) -> None:
     runs: list[Run] = []
     live(A_NIGHT, runs.append)
     live(replace(A_NIGHT, strikes=(Strike(kind, step, is_before=True),)), runs.append)
@@ -118,14 +127,14 @@ def test_a_wall_clock_that_is_stepped_changes_no_decision(kind: FaultKind, step:
     assert stepped == plain
 
 
-def test_a_rescue_never_waits_behind_routine_readings() -> None:
+def test_p11_a_rescue_never_waits_behind_routine_readings() -> None:
     verdict = live(replace(A_NIGHT, storms=((8.0, FaultKind.ROUTINE_STORM),)))
 
     assert verdict.served == 1
     assert max(verdict.wait_s) == 0
 
 
-def test_no_sat_appears_or_vanishes_whatever_strikes_together() -> None:
+def test_p18_no_sat_appears_or_vanishes_whatever_strikes_together() -> None:
     table = whole_table()
     for seed in range(12):
         strikes = tuple(table[(seed * 7 + number * 31) % len(table)] for number in range(6))
