@@ -116,6 +116,9 @@ class Handlers:
             (("select * from position where", "position_id = :trade"), self.find_position),
             (("select p.* from position p join exchange_account",), self.list_untold_ends),
             (("from rule r join rule_version v",), self.list_rules),
+            (("from trade_guard g where",), self.list_guarded),
+            (("insert into trade_guard",), self.insert_guarded),
+            (("from new_trade_preset where",), lambda _: Result([])),
             (("from rung_state where",), self.list_rung_states),
             (("insert into rung_state",), self.save_rung_state),
             (("select * from command_request where",), lambda _: Result([])),
@@ -368,6 +371,18 @@ class Handlers:
 
     def list_rules(self, values: Arguments) -> Result:
         return Result([row for (account, _), row in self._tables.of("rule").items() if account == values["account"]])
+
+    def list_guarded(self, values: Arguments) -> Result:
+        return Result(
+            [row for (account, _), row in self._tables.of("trade_guard").items() if account == values["account"]]
+        )
+
+    def insert_guarded(self, values: Arguments) -> Result:
+        key = (values["account"], values["trade"])
+        if key in self._tables.of("trade_guard"):
+            return Result(rowcount=0)
+        self._tables.put("trade_guard", key, Row(position_id=values["trade"], is_guarded=True))
+        return Result(rowcount=1)
 
     def list_rung_states(self, values: Arguments) -> Result:
         rows = self._tables.of("rung_state")

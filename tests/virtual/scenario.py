@@ -173,7 +173,13 @@ def _begin(night: Night) -> Run:
         tables.put(
             "rule",
             (account.account_id, rule.rule_id),
-            Row(rule_id=rule.rule_id, position_id=trade.trade_id, version=1, body=dump_rule(rule)),
+            Row(
+                rule_id=rule.rule_id,
+                position_id=trade.trade_id,
+                version=1,
+                body=dump_rule(rule),
+                is_users=False,
+            ),
         )
     venue.engine.take_events()
     tables.keep()

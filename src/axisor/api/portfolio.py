@@ -10,23 +10,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.api.watch import WatchBoard
 from axisor.domain.errors import NotFound
-from axisor.domain.trades import PositionSide, Trade, TradeStatus
+from axisor.domain.trades import PositionSide, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import StoredPosition, list_positions
 from axisor.features.margin_guard.backstop import is_stop_due
-from axisor.features.margin_guard.inheritance import effective_rule
 from axisor.features.margin_guard.plan import opening_cost_sats, plan
-from axisor.features.margin_guard.policy import Spending, fitted_to, full_room
-from axisor.features.margin_guard.repository import list_rules
+from axisor.features.margin_guard.policy import Spending, full_room
+from axisor.features.margin_guard.repository import read_rule_book
 from axisor.features.margin_guard.rule import GuardRule
+from axisor.features.margin_guard.rulebook import RuleBook
 from axisor.features.margin_guard.take_back import AFTER_A_RESCUE, TakeBackFacts, returnable_sats, take_back
 from axisor.features.margin_guard.views import GuardFacts, guard_view, take_back_view
 from axisor.features.trading import repository
 from axisor.features.trading.repository import ExchangeAccount, Movements, Spent
 from axisor.features.trading.schemas import AccountView, LimitsView
 from axisor.features.trading.service import fee_rate_of
-from axisor.features.trading.views import Quote, TakeBackView, TradeView, added_sats, find_twin, trade_view
+from axisor.features.trading.views import (
+    Quote,
+    TakeBackView,
+    TradeView,
+    added_sats,
+    find_twin,
+    share_number,
+    trade_view,
+)
 from axisor.infra.db.session import Database
 from axisor.ports.credentials import Network
 
@@ -91,7 +99,7 @@ class Portfolio:
 class _Rows:
     account: ExchangeAccount
     positions: list[StoredPosition]
-    rules: dict[TradeId | None, GuardRule]
+    rules: RuleBook
     spent: Spent
     stops: frozenset[str]
     open_states: dict[TradeId, frozenset[AttemptState]]
@@ -123,7 +131,7 @@ async def _read_rows(connection: AsyncConnection, account: ExchangeAccount, *, n
     return _Rows(
         account=account,
         positions=sorted(live + closed, key=lambda position: (position.trade.created_at, position.trade.trade_id)),
-        rules={scoped.trade_id: scoped.rule for scoped in await list_rules(connection, account_id)},
+        rules=await read_rule_book(connection, account_id),
         spent=await repository.read_spent(connection, account_id, now=now),
         stops=await repository.list_spending_stops(connection, account_id),
         open_states=states,
@@ -148,13 +156,6 @@ def _twins_of(row: _Rows, others: Iterable[_Rows]) -> list[StoredPosition]:
     ]
 
 
-def _rule_of(trade: Trade, rules: dict[TradeId | None, GuardRule]) -> GuardRule | None:
-    """Return the rule that the monitor applies: the trade's own, else what of the account's suits it."""
-    own, default = rules.get(trade.trade_id), rules.get(None)
-    rule = effective_rule(own, default)
-    return rule if rule is None or own is not None else fitted_to(rule, trade)
-
-
 def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
     account = row.account
     fee_rate = fee_rate_of(account.fee_tier)
@@ -162,7 +163,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
     prepared = []
     for position in row.positions:
         trade = position.trade
-        rule = _rule_of(trade, row.rules) if account.is_guarded else None
+        rule = row.rules.rule_of(trade) if account.is_guarded else None
         movements = row.movements.get(trade.trade_id, Movements())
         spent_sats, count = row.spent.by_trade.get(trade.trade_id, (0, 0))
         spending = Spending(
@@ -201,7 +202,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
         account=account,
         fee_rate=fee_rate,
         trades=tuple(prepared),
-        default_rule=row.rules.get(None),
+        default_rule=row.rules.wide_rule(),
         spent=row.spent,
         is_spending_stopped=is_stopped,
     )
@@ -210,6 +211,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
 def account_view(state: AccountState, board: WatchBoard, *, now: datetime) -> AccountView:
     """Return an account as its owner sees it."""
     account, rule = state.account, state.default_rule
+    margins = None if rule is None else rule.limits.position_margins
     read_at = account.balance_read_at
     return AccountView(
         exchange_account_id=account.exchange_account_id,
@@ -222,7 +224,8 @@ def account_view(state: AccountState, board: WatchBoard, *, now: datetime) -> Ac
         limits=None
         if rule is None
         else LimitsView(
-            position_sats=rule.limits.position_sats,
+            position_sats=None if margins is not None else rule.limits.position_sats,
+            position_margins=None if margins is None else share_number(margins),
             account_day_sats=rule.limits.account_day_sats,
             reserve_sats=rule.limits.reserve_sats,
         ),

@@ -28,8 +28,9 @@ from axisor.features.accounts.repository import find_principal
 from axisor.features.accounts.service import create_user
 from axisor.features.audit import service as audit
 from axisor.features.credentials.service import CredentialsService
-from axisor.features.margin_guard.repository import find_rule, save_rule
-from axisor.features.margin_guard.rule import GuardRule, Preset, preset_rule, with_version
+from axisor.features.margin_guard.repository import AccountScope, find_rule, store_rule
+from axisor.features.margin_guard.rule import GuardRule, Preset, preset_rule
+from axisor.features.margin_guard.rulebook import NO_RULE_VERSION
 from axisor.infra import logs
 from axisor.infra.clock import SystemClock
 from axisor.infra.crypto import Key, KeyRing
@@ -208,8 +209,13 @@ async def _protect(settings: Settings, name: str, wanted: Protection, confirmati
             raise AccountRefused(f"this is real money: say  --confirm {name}  to turn live protection on")
         account_id = ExchangeAccountId(str(account.exchange_account_id))
         present = await find_rule(connection, account_id, None)
-        rule = _rule(wanted, present)
-        await save_rule(connection, account_id, None, rule, created_by=str(account.user_id))
+        await store_rule(
+            connection,
+            AccountScope(account_id),
+            _rule(wanted),
+            expected_version=NO_RULE_VERSION if present is None else present.version,
+            created_by=str(account.user_id),
+        )
         await _set_guarded(connection, account_id, is_on=True)
         await _note(connection, UserId(str(account.user_id)), "protection_on", account_id, clock=clock)
     return (
@@ -248,17 +254,16 @@ async def _list(settings: Settings) -> list[dict[str, Any]]:
         ]
 
 
-def _rule(wanted: Protection, present: GuardRule | None) -> GuardRule:
+def _rule(wanted: Protection) -> GuardRule:
     times = {Preset.HOLD: 1, Preset.HOLD_LONGER: 2}.get(wanted.preset, 1)
-    rule = preset_rule(
+    return preset_rule(
         wanted.preset,
-        rule_id=RuleId(new_id()) if present is None else present.rule_id,
+        rule_id=RuleId(new_id()),
         leverage=PRESET_LEVERAGE,
         entry_margin_sats=wanted.spend_at_most_sats // times,
         account_day_sats=wanted.spend_per_day_sats,
         reserve_sats=wanted.never_touch_sats,
     )
-    return rule if present is None else with_version(rule, present.version + 1)
 
 
 async def _find(connection: AsyncConnection, name: str) -> Any | None:

@@ -29,7 +29,8 @@ from axisor.features.execution.repository import (
 )
 from axisor.features.execution.requests import CommandRequest
 from axisor.features.margin_guard.policy import RungState
-from axisor.features.margin_guard.repository import ScopedRule, list_rules, list_rung_states
+from axisor.features.margin_guard.repository import list_rung_states, read_rule_book
+from axisor.features.margin_guard.rulebook import RuleBook
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.infra.db.session import Database
 from axisor.infra.lease import FileLease
@@ -42,6 +43,7 @@ from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.narrator import Narrator
+from axisor.monitor.newcomers import Newcomers
 from axisor.monitor.reader import AccountReader, WatchTiming
 from axisor.monitor.requests import RequestDesk
 from axisor.monitor.scribe import Scribe
@@ -95,7 +97,7 @@ class AccountRuntime:
         self._timing = timing
         self._is_stream_up = False
         self._is_rule_unreadable = False
-        self._book = book = AccountBook(is_guarded=is_guarded)
+        self._book = book = AccountBook(exchange_account_id=exchange_account_id, is_guarded=is_guarded)
         self._wallet = wallet = Wallet(
             exchange_account_id=exchange_account_id, clock=clock, blocked_until=money_in_blocked_until
         )
@@ -135,6 +137,9 @@ class AccountRuntime:
             settler=settler,
             decider=decider,
             chronicle=chronicle,
+            newcomers=Newcomers(
+                exchange_account_id=exchange_account_id, book=book, wallet=wallet, chronicle=chronicle, clock=clock
+            ),
             market=market,
             clock=clock,
             timing=timing,
@@ -261,21 +266,19 @@ class AccountRuntime:
 
     async def reload_rules(self) -> None:
         """Read rules and the owner's switch anew, and decide again for every trade."""
-        scoped: list[ScopedRule] = []
+        rules: RuleBook | None = None
+        asked_boottime_s = self._clock.boottime_s()
         async with asyncio.timeout(LOAD_DEADLINE_S), self._database.transaction() as connection:
             self._wallet.stopped = await stopped_scopes(connection, self._account_id)
             try:
-                scoped = await list_rules(connection, self._account_id)
+                rules = await read_rule_book(connection, self._account_id)
                 self._is_rule_unreadable = False
             except InvalidRule:
                 # The rules in force stay, and the account says what is wrong with it.
                 log.exception("rule_unreadable", account=self._account_id)
                 self._is_rule_unreadable = True
-        if not self._is_rule_unreadable:
-            self._book.take_rules(
-                next((entry.rule for entry in scoped if entry.trade_id is None), None),
-                {entry.trade_id: entry.rule for entry in scoped if entry.trade_id is not None},
-            )
+        if rules is not None:
+            self._book.take_rules(rules, asked_boottime_s=asked_boottime_s)
         self._decider.evaluate_all()
 
     async def run(self) -> None:

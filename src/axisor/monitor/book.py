@@ -10,12 +10,12 @@ from typing import Final
 from axisor.domain.commands import AddMargin, CashIn, CloseTrade, CommandName, SetStopLoss
 from axisor.domain.counter import added_sats
 from axisor.domain.trades import CloseReason, Trade
-from axisor.domain.units import IntentId, Price, TradeId
+from axisor.domain.units import ExchangeAccountId, IntentId, Price, TradeId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind
 from axisor.features.margin_guard.backstop import StopStanding
-from axisor.features.margin_guard.inheritance import effective_rule
-from axisor.features.margin_guard.policy import PendingTopUp, RungState, fitted_to, full_room
+from axisor.features.margin_guard.policy import PendingTopUp, RungState, full_room
 from axisor.features.margin_guard.rule import GuardRule
+from axisor.features.margin_guard.rulebook import RuleBook
 
 STOP_PENDING_S: Final = 2.0
 REFUSED_STOP_S: Final = 60.0
@@ -336,26 +336,54 @@ class WatchedTrade:
 class AccountBook:
     """The trades and rules of one exchange account, as far as they are known."""
 
-    def __init__(self, *, is_guarded: bool) -> None:
+    def __init__(self, *, exchange_account_id: ExchangeAccountId, is_guarded: bool) -> None:
         self.is_guarded = is_guarded
         self.trades: dict[TradeId, WatchedTrade] = {}
         self.orphans: dict[TradeId, list[Attempt]] = {}
         """Attempts of an earlier process on trades that the database does not know yet."""
         self.account_attempts: dict[tuple[IntentId, int], Attempt] = {}
         """Attempts that concern the account itself, its cross position or an order that rests."""
-        self._default_rule: GuardRule | None = None
-        self._trade_rules: dict[TradeId, GuardRule] = {}
+        self.rules = RuleBook(exchange_account_id=exchange_account_id)
+        self.are_rules_known = False
+        self._first_rules: dict[TradeId, tuple[GuardRule | None, float]] = {}
+        """What new trades got, and when that was stored: until a later reading of the rules it counts beside them."""
         self._ended: dict[TradeId, float] = {}
 
-    def take_rules(self, default: GuardRule | None, by_trade: dict[TradeId, GuardRule]) -> None:
-        """Take the rules as they are stored now."""
-        self._default_rule, self._trade_rules = default, by_trade
+    def take_rules(self, rules: RuleBook, *, asked_boottime_s: float) -> None:
+        """Take the rules as they were stored when they were asked for."""
+        self.are_rules_known = True
+        self._first_rules = {
+            trade_id: first for trade_id, first in self._first_rules.items() if first[1] >= asked_boottime_s
+        }
+        unread = {
+            trade_id: rule
+            for trade_id, (rule, _) in self._first_rules.items()
+            if rule is not None and trade_id not in rules.by_trade
+        }
+        self.rules = replace(
+            rules, by_trade={**rules.by_trade, **unread}, seen=rules.seen | frozenset(self._first_rules)
+        )
         for watched in self.trades.values():
-            rule = self.rule_of(watched.trade)
-            if rule != watched.rule:
-                if watched.rule is not None:
-                    watched.is_stop_removed = False  # whoever saves a rule asks for its stop
-                watched.rule, watched.hold_reason = rule, None
+            self._apply(watched)
+
+    def take_first_rule(self, watched: WatchedTrade, rule: GuardRule | None) -> None:
+        """Let a trade that was never seen before have a rule of its own at once, or the wider ones for None."""
+        self._first_rules[watched.trade_id] = (rule, float("inf"))
+        by_trade = self.rules.by_trade if rule is None else {**self.rules.by_trade, watched.trade_id: rule}
+        self.rules = replace(self.rules, by_trade=by_trade, seen=self.rules.seen | {watched.trade_id})
+        self._apply(watched)
+
+    def note_first_rule_stored(self, trade_id: TradeId, boottime_s: float) -> None:
+        """Take note that what a new trade got is stored: from the next reading on, only what is stored counts."""
+        if trade_id in self._first_rules:
+            self._first_rules[trade_id] = (self._first_rules[trade_id][0], boottime_s)
+
+    def _apply(self, watched: WatchedTrade) -> None:
+        rule = self.rule_of(watched.trade)
+        if rule != watched.rule:
+            if watched.rule is not None:
+                watched.is_stop_removed = False  # whoever saves a rule asks for its stop
+            watched.rule, watched.hold_reason = rule, None
 
     def end(self, trade_id: TradeId, boottime_s: float) -> None:
         """Watch a trade no more; closed is final, whatever an older reading still says."""
@@ -368,12 +396,8 @@ class AccountBook:
         return trade_id in self._ended
 
     def rule_of(self, trade: Trade) -> GuardRule | None:
-        """Return the rule of a trade, its own before the account's; None where nothing is guarded."""
-        if not self.is_guarded:
-            return None
-        own = self._trade_rules.get(trade.trade_id)
-        rule = effective_rule(own, self._default_rule)
-        return rule if rule is None or own is not None else fitted_to(rule, trade)
+        """Return the rule that holds for a trade; None where nothing, or not this one, is to be guarded."""
+        return self.rules.rule_of(trade) if self.is_guarded else None
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt that still matters."""

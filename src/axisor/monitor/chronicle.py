@@ -228,6 +228,11 @@ class Chronicle:
             exchange_account_id=self._account_id,
         )
 
+    def tell_stored(self, activity: Activity) -> None:
+        """Announce an activity that was stored together with something else, and let the pages look again."""
+        self.changed("rules")
+        self._announce(activity)
+
     def activity_write(self, activity: Activity) -> Write:
         async def run(connection: Any) -> None:
             await record_activity(connection, activity)

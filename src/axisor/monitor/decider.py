@@ -133,7 +133,10 @@ class Decider:
     def evaluate(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
         """Decide for one trade from present facts, and set what wakes it next."""
         watched = self._book.trades.get(trade_id)
-        if watched is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
+        if watched is None or watched.trade.status is not TradeStatus.RUNNING:
+            return
+        if watched.rule is None:
+            self.forget(trade_id)  # not guarded, or not any more
             return
         try:
             self._evaluate(watched, watched.rule, tick_at=tick_at)

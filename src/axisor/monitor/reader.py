@@ -25,6 +25,7 @@ from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.market import MarketState
+from axisor.monitor.newcomers import Newcomers
 from axisor.monitor.settler import Settler
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
@@ -63,6 +64,7 @@ class AccountReader:
         settler: Settler,
         decider: Decider,
         chronicle: Chronicle,
+        newcomers: Newcomers,
         market: MarketState,
         clock: Clock,
         timing: WatchTiming,
@@ -74,6 +76,7 @@ class AccountReader:
         self._settler = settler
         self._decider = decider
         self._chronicle = chronicle
+        self._newcomers = newcomers
         self._market = market
         self._clock = clock
         self._timing = timing
@@ -218,31 +221,18 @@ class AccountReader:
         watched.requested_boottime_s = reading.requested_boottime_s
         watched.requested_at = reading.requested_at
         watched.must_read_until_s = float("-inf")
+        self._newcomers.welcome(watched)
         self._settler.settle(watched, reading.requested_boottime_s)
         self._chronicle.store(watched, "reading")
 
     def _adopt(self, trade: Trade, requested_boottime_s: float, requested_at: datetime) -> WatchedTrade:
-        """Take a trade that was not known under guard, at once, and tell its owner."""
+        """Take a trade that was not known under guard, at once."""
         watched = WatchedTrade(trade=trade, requested_boottime_s=requested_boottime_s, requested_at=requested_at)
         watched.rule = self._book.rule_of(trade)
         watched.changed_boottime_s = requested_boottime_s
         self._book.trades[trade.trade_id] = watched
         for attempt in self._book.orphans.pop(trade.trade_id, []):
             self._settler.take_up(watched, attempt)
-        log.info("trade_seen", account=self._account_id, trade_id=trade.trade_id, label=watched.label)
-        if self._book.is_guarded:
-            self._chronicle.tell(
-                watched,
-                ActivityKind.TRADE_SEEN,
-                Severity.INFO,
-                {
-                    "side": trade.side.value,
-                    "leverage": float(trade.leverage),
-                    "entry_price": usd_number(trade.entry_price or trade.price),
-                    "margin_sats": trade.margin_sats,
-                    "preset": None if watched.rule is None else watched.rule.preset.value,
-                },
-            )
         return watched
 
     async def _explain_funding(self, watched: WatchedTrade, trade: Trade, *, lane: Lane) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from axisor.domain.trades import Trade
+from axisor.features.margin_guard.policy import fitted_to
 from axisor.features.margin_guard.rule import GuardRule, Limits, Part
 
 
@@ -23,6 +25,7 @@ def effective_rule(
     own = _stating(Part.LIMITS, levels).limits
     limits = Limits(
         position_sats=own.position_sats,
+        position_margins=own.position_margins,
         max_count=own.max_count,
         account_day_sats=_tightest(rule.limits.account_day_sats for rule in levels),
         account_sats=_tightest(rule.limits.account_sats for rule in levels),
@@ -40,6 +43,31 @@ def effective_rule(
         limits=limits,
         inherits=frozenset(),
     )
+
+
+def rule_for(
+    trade: Trade, *, own: GuardRule | None, account: GuardRule | None, user: GuardRule | None = None
+) -> GuardRule | None:
+    """Return the rule that holds for one trade, every limit in sats; None where there is none at any level.
+
+    Steps that come from a wider rule and would act too late on this trade are left out (`fitted_to`); what its owner
+    wrote for this very trade stays as written.
+    """
+    rule = effective_rule(own, account, user)
+    if rule is None:
+        return None
+    rule = in_sats(rule, trade)
+    return rule if own is not None and Part.STEPS not in own.inherits else fitted_to(rule, trade)
+
+
+def in_sats(rule: GuardRule, trade: Trade) -> GuardRule:
+    """Return a rule whose limit in entry margins is one in sats, rounded down: never more than was stated."""
+    margins = rule.limits.position_margins
+    if margins is None:
+        return rule
+    margin_sats = trade.margin_sats if trade.entry_margin_sats is None else trade.entry_margin_sats
+    limits = replace(rule.limits, position_sats=(margins * margin_sats).__floor__(), position_margins=None)
+    return replace(rule, limits=limits)
 
 
 def _stating(part: Part, levels: list[GuardRule]) -> GuardRule:

@@ -29,6 +29,7 @@ __all__ = [
     "DEFAULT_STOP_SHARE",
     "GIVE_UP",
     "HOLD_MAX_LEVERAGE",
+    "MOST_MARGINS",
     "NEAREST_MARK_DISTANCE",
     "Close",
     "GuardRule",
@@ -51,6 +52,7 @@ REARM_SHARE: Final = Fraction(15, 100)
 HOLD_MAX_LEVERAGE: Final = 50
 NEAREST_MARK_DISTANCE: Final = Fraction(9, 1000)
 """No top-up mark may lie nearer than 0.9 % of price to liquidation."""
+MOST_MARGINS: Final = 10
 GIVE_UP: Final = "give_up"
 """The name under which the give-up price closes a trade; no step may bear it."""
 ONLY_BALANCE: Final = (FundingSource.BALANCE,)
@@ -80,7 +82,9 @@ class Part(StrEnum):
 class Limits:
     """What a rule may spend: per position, per account in any 24 hours, how often, and what it never touches.
 
-    `account_sats` is the most that may lie in all running positions of the account together.
+    `account_sats` is the most that may lie in all running positions of the account together. A rule for many trades may
+    state `position_margins`, a multiple of each trade's entry margin, in place of `position_sats`, which is then 0:
+    read by itself it spends nothing. `inheritance.rule_for` turns it into sats for one trade.
     """
 
     position_sats: int
@@ -88,6 +92,7 @@ class Limits:
     max_count: int | None
     reserve_sats: int
     account_sats: int | None = None
+    position_margins: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +122,9 @@ class GuardRule:
         """Raise InvalidRule, naming the field, where the parts contradict each other."""
         shares = [rung.room_share for rung in self.rungs if rung.room_share is not None]
         if shares != sorted(shares, reverse=True) or len(set(shares)) != len(shares):
-            raise InvalidRule("steps must lie at different shares of room, far ones first", field="rungs")
+            raise InvalidRule("steps must lie at different shares of room, far ones first", field="steps")
         if len({rung.key for rung in self.rungs} | {GIVE_UP}) != len(self.rungs) + 1:
-            raise InvalidRule("every step has a name of its own", field="rungs")
+            raise InvalidRule("every step has a name of its own", field="steps")
         for rung in self.rungs:
             rung.check()
         if self.stop_share is not None:
@@ -137,7 +142,12 @@ class GuardRule:
         for name in ("position_sats", "reserve_sats", "account_day_sats", "account_sats"):
             sats = getattr(self.limits, name)
             if sats is not None and sats < 0:
-                raise InvalidRule("an amount of sats is 0 or more", field=name)
+                raise InvalidRule("an amount of sats is 0 or more", field=f"limits.{name}")
+        margins = self.limits.position_margins
+        if margins is not None and (self.limits.position_sats != 0 or not 0 <= margins <= MOST_MARGINS):
+            raise InvalidRule(
+                f"say either sats or entry margins, at most {MOST_MARGINS} of them", field="limits.position_margins"
+            )
 
     def rung(self, *kinds: type[RungAction]) -> Rung | None:
         """Return the first step with an action of one of `kinds`, or None."""

@@ -49,6 +49,9 @@ def dump_rule(rule: GuardRule) -> dict[str, Any]:
         "rearm_share": str(rule.rearm_share),
         "allow_second_send": rule.allow_second_send,
     }
+    if rule.limits.position_margins is not None:
+        # Beside the limits: the release before reads these by name, finds 0 sats and spends nothing.
+        body["position_margins"] = str(rule.limits.position_margins)
     if rule.takes_back:
         body["takes_back"] = True
     if rule.give_up_price is not None:
@@ -72,12 +75,13 @@ def load_rule(body: dict[str, Any], *, rule_id: RuleId, version: int) -> GuardRu
     """
     try:
         give_up = body.get("give_up_price")
+        margins = Fraction(body["position_margins"]) if "position_margins" in body else None
         return GuardRule(
             rule_id=rule_id,
             version=version,
             preset=Preset(body["preset"]),
             rungs=tuple(_load_rung(rung) for rung in body["rungs"]),
-            limits=Limits(**body["limits"]),
+            limits=Limits(**body["limits"], position_margins=margins),
             stop_share=None if body["stop_share"] is None else Fraction(body["stop_share"]),
             rearm_share=Fraction(body["rearm_share"]),
             allow_second_send=body["allow_second_send"],

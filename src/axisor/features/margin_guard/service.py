@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +14,7 @@ from axisor.domain.units import ExchangeAccountId, Price, RuleId, TradeId, UserI
 from axisor.features.execution.positions import StoredPosition, find_position
 from axisor.features.margin_guard.plan import Plan, fires_now, plan
 from axisor.features.margin_guard.policy import Spending, full_room
-from axisor.features.margin_guard.repository import StaleVersion, list_rules, save_rule
+from axisor.features.margin_guard.repository import StaleVersion, TradeScope, read_rule_book, store_rule
 from axisor.features.margin_guard.rule import (
     HOLD_MAX_LEVERAGE,
     NEAREST_MARK_DISTANCE,
@@ -29,6 +28,7 @@ from axisor.features.margin_guard.rule import (
     preset_rule,
     share_from_number,
 )
+from axisor.features.margin_guard.rulebook import NO_RULE_VERSION
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.features.notifications.service import record
 from axisor.features.trading import repository as trading
@@ -42,8 +42,6 @@ from axisor.infra.valkey import Valkey, nudge
 from axisor.ports.clock import Clock
 
 log = structlog.get_logger(__name__)
-
-NO_RULE_VERSION: Final = 0
 
 
 class FiresNow(DomainError):
@@ -238,7 +236,7 @@ class RulesService:
                 raise NotPermitted("this account is not guarded: nothing acts on its trades")
             seen = context.effective
             if change.version != (NO_RULE_VERSION if seen is None else seen.version):
-                raise StaleVersion("the rule was changed meanwhile; read it again")
+                raise StaleVersion
             trade = context.position.trade
             rule = edited_rule(change, trade=trade, own=context.own, default=context.default)
             mark = None if last_price is None else fires_now(trade, rule, last_price)
@@ -250,7 +248,13 @@ class RulesService:
                     mark_price=usd_number(mark),
                     last_price=usd_number(last_price),
                 )
-            await save_rule(connection, exchange_account_id, trade_id, rule, created_by=user_id)
+            rule = await store_rule(
+                connection,
+                TradeScope(exchange_account_id, trade_id),
+                rule,
+                expected_version=NO_RULE_VERSION if context.own is None else context.own.version,
+                created_by=user_id,
+            )
             await record(connection, self._changed(user_id, context, rule))
         log.info("rule_saved", trade_id=trade_id, rule_id=rule.rule_id, version=rule.version, preset=rule.preset.value)
         await nudge(self._valkey, keys.changed(exchange_account_id), {"what": "rules"})
@@ -282,8 +286,13 @@ async def _context(connection: AsyncConnection, exchange_account_id: ExchangeAcc
     position = await find_position(connection, exchange_account_id, trade_id)
     if account is None or position is None:
         raise NotFound("trade", trade_id)
-    rules = {scoped.trade_id: scoped.rule for scoped in await list_rules(connection, exchange_account_id)}
-    return _Context(account=account, position=position, own=rules.get(trade_id), default=rules.get(None))
+    book = await read_rule_book(connection, exchange_account_id)
+    return _Context(
+        account=account,
+        position=position,
+        own=book.by_trade.get(trade_id),
+        default=book.inherited(position.trade),
+    )
 
 
 async def _running(connection: AsyncConnection, exchange_account_id: ExchangeAccountId, trade_id: TradeId) -> _Context:

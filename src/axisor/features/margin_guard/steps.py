@@ -151,9 +151,13 @@ class Rung:
             InvalidRule: it cannot; the context names the field.
         """
         if (self.room_share is None) == (self.trigger is None):
-            raise InvalidRule("a step waits for a share of room or for something else, not for both", field=self.key)
+            raise InvalidRule(
+                "a step waits for a share of room or for something else, not for both", field=f"steps.{self.key}"
+            )
         if not self._is_trigger_sound():
-            raise InvalidRule("a step must lie between the trade's price and its liquidation", field=self.key)
+            raise InvalidRule(
+                "a step must lie between the trade's price and its liquidation", field=f"steps.{self.key}"
+            )
         self._check_action()
 
     def _is_trigger_sound(self) -> bool:
@@ -170,21 +174,24 @@ class Rung:
             case TopUp(refill_share=refill):
                 if not (self.room_share or 0) < refill <= 2:
                     raise InvalidRule(
-                        "a refill must lie above its own mark and at most at 200 % of room", field="refill_share"
+                        "a refill must lie above its own mark and at most at 200 % of room",
+                        field=f"steps.{self.key}.refill_share",
                     )
             case TopUpTo(distance=distance):
                 least = self.trigger.distance if isinstance(self.trigger, AtDistance) else 0
                 if not least < distance < 1:
-                    raise InvalidRule("a refill must lie above its own mark and below 100 %", field="refill_distance")
+                    raise InvalidRule(
+                        "a refill must lie above its own mark and below 100 %", field=f"steps.{self.key}.distance"
+                    )
             case TopUpSats(sats=sats):
                 if sats <= 0:
-                    raise InvalidRule("a top-up is at least 1 sat", field="sats")
+                    raise InvalidRule("a top-up is at least 1 sat", field=f"steps.{self.key}.sats")
             case TopUpShare(share=share):
                 if not 0 < share <= 10:
-                    raise InvalidRule("a top-up is at most ten times the margin", field="margin_share")
+                    raise InvalidRule("a top-up is at most ten times the margin", field=f"steps.{self.key}.share")
             case Reduce(share=share):
                 if not 0 < share < 1:
-                    raise InvalidRule("a step that reduces leaves something over", field="reduce_share")
+                    raise InvalidRule("a step that reduces leaves something over", field=f"steps.{self.key}.share")
             case Notify() | Close():
                 pass
 

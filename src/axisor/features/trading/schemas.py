@@ -25,7 +25,9 @@ class WatchView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsView:
-    position_sats: int
+    position_sats: int | None
+    """Per trade; null where the limit is stated in entry margins."""
+    position_margins: float | None
     account_day_sats: int | None
     reserve_sats: int
 

@@ -81,18 +81,21 @@ def test_limits_of_the_account_come_with_a_preset() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"rungs": (TOP_UP, WARN)}, "rungs"),
-        ({"rungs": (WARN, Rung(key="again", room_share=WARN.room_share, action=Notify()))}, "rungs"),
-        ({"rungs": (WARN, Rung(key="warn", room_share=Fraction(1, 2), action=Notify()))}, "rungs"),
-        ({"rungs": (Rung(key="whole", room_share=Fraction(1), action=Notify()),)}, "whole"),
-        ({"rungs": (Rung(key="none", room_share=Fraction(0), action=Notify()),)}, "none"),
-        ({"rungs": (Rung(key="t", room_share=Fraction(1, 2), action=TopUp(Fraction(1, 2))),)}, "refill_share"),
-        ({"rungs": (Rung(key="t", room_share=Fraction(1, 2), action=TopUp(Fraction(201, 100))),)}, "refill_share"),
+        ({"rungs": (TOP_UP, WARN)}, "steps"),
+        ({"rungs": (WARN, Rung(key="again", room_share=WARN.room_share, action=Notify()))}, "steps"),
+        ({"rungs": (WARN, Rung(key="warn", room_share=Fraction(1, 2), action=Notify()))}, "steps"),
+        ({"rungs": (Rung(key="whole", room_share=Fraction(1), action=Notify()),)}, "steps.whole"),
+        ({"rungs": (Rung(key="none", room_share=Fraction(0), action=Notify()),)}, "steps.none"),
+        ({"rungs": (Rung(key="t", room_share=Fraction(1, 2), action=TopUp(Fraction(1, 2))),)}, "steps.t.refill_share"),
+        (
+            {"rungs": (Rung(key="t", room_share=Fraction(1, 2), action=TopUp(Fraction(201, 100))),)},
+            "steps.t.refill_share",
+        ),
         ({"stop_share": Fraction(0)}, "stop_share"),
         ({"stop_share": Fraction(1)}, "stop_share"),
         ({"stop_share": Fraction(1, 2)}, "stop_share"),
-        ({"position_sats": -1}, "position_sats"),
-        ({"reserve_sats": -1}, "reserve_sats"),
+        ({"position_sats": -1}, "limits.position_sats"),
+        ({"reserve_sats": -1}, "limits.reserve_sats"),
     ],
 )
 def test_a_rule_whose_parts_contradict_each_other_names_the_field(changes: dict[str, Any], field: str) -> None:
