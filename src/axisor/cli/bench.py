@@ -30,12 +30,14 @@ def find_benches(names: Sequence[str]) -> list[Bench]:
         raise ConfigurationError(
             f"benchmarks need {', '.join(missing)}: run ./axisor bench from a checkout, or install them beside Axisor"
         )
+    from axisor.cli.react import REACT
     from axisor.features.lab.bench.catalog import BENCHES
 
-    unknown = [name for name in names if name not in BENCHES]
+    benches = {**BENCHES, REACT.name: REACT}
+    unknown = [name for name in names if name not in benches]
     if unknown:
-        raise ConfigurationError(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    return [BENCHES[name] for name in names] or list(BENCHES.values())
+        raise ConfigurationError(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(benches)}")
+    return [benches[name] for name in names] or list(benches.values())
 
 
 def run_benches(
