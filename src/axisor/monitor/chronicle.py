@@ -79,7 +79,8 @@ class Chronicle:
         if not (force or has_changed or boottime_s - watched.stored_boottime_s >= STORE_EVERY_S):
             return
         run = self._save_facts(watched, source)
-        self.put(Write("facts", run, after=lambda: self.changed("positions")))
+        replaces = f"facts:{self._account_id}:{watched.trade_id}"
+        self.put(Write("facts", run, after=lambda: self.changed("positions"), replaces=replaces))
 
     def store_end(self, watched: WatchedTrade, activity: Activity) -> None:
         """Write the last facts of a trade and what its owner is told of them, both or neither."""
@@ -134,7 +135,8 @@ class Chronicle:
                 _SAVE_BALANCE, {"account": account_id, "balance": balance_sats, "tier": tier, "at": read_at}
             )
 
-        self.put(Write("balance", run, after=(lambda: self.changed("accounts")) if has_changed else None))
+        after = (lambda: self.changed("accounts")) if has_changed else None
+        self.put(Write("balance", run, after=after, replaces=f"balance:{account_id}"))
 
     def store_incident(self, kind: str, data: dict[str, Any]) -> None:
         """Write down something that should not have happened, for those who look after the installation."""

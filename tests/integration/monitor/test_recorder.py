@@ -1,6 +1,7 @@
 """Writes behind the guard: in order, past what the database refuses, and not lost with a torn line."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,47 @@ def test_a_line_after_a_torn_one_is_not_lost(tmp_path: Path) -> None:
     assert lines == [A_LINE, A_LINE]
     spool.drop(end)
     assert spool.is_empty
+
+
+async def test_of_what_states_how_things_are_only_the_newest_is_written(scene: Scene) -> None:
+    done: list[str] = []
+    for name in ("trade 1 as it was", "trade 2", "trade 1 as it is"):
+        scene.recorder.put(replace(a_write(name, "select 1", done), replaces=name[:7]))
+    scene.recorder.put(a_write("after them", "select 1", done))
+
+    await written(scene, done, lambda: "after them" in done)
+
+    assert done == ["trade 1 as it is", "trade 2", "after them"]
+
+
+async def test_one_refused_statement_does_not_cost_its_neighbours_their_place(scene: Scene) -> None:
+    done: list[str] = []
+    for name, statement in (("trade 1", "select 1"), ("trade 2", "select 1/0"), ("trade 3", "select 1")):
+        scene.recorder.put(replace(a_write(name, statement, done), replaces=name))
+
+    await written(scene, done, lambda: "trade 3" in done)
+
+    assert done == ["trade 1", "trade 3"]
+
+
+async def test_what_replaced_a_silent_write_still_tells_what_the_first_had_to_tell(scene: Scene) -> None:
+    done: list[str] = []
+    scene.recorder.put(replace(a_write("told", "select 1", done), replaces="balance"))
+    scene.recorder.put(replace(a_write("silent", "select 1", done), after=None, replaces="balance"))
+    scene.recorder.put(a_write("after them", "select 1", done))
+
+    await written(scene, done, lambda: "after them" in done)
+
+    assert done == ["told", "after them"]
+
+
+async def test_more_than_the_queue_holds_is_never_reached_by_one_trade_alone(scene: Scene) -> None:
+    done: list[str] = []
+    scene.database.is_away = True
+    for number in range(1_000):
+        scene.recorder.put(replace(a_write(str(number), "select 1", done), replaces="one trade"))
+    scene.database.is_away = False
+
+    await written(scene, done, lambda: bool(done))
+
+    assert done == ["999"]

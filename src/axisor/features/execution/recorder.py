@@ -7,7 +7,7 @@ it is set aside, with its content, so that nothing behind it waits.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 WRITE_DEADLINE_S: Final = 5.0
 RETRY_AFTER_S: Final = 0.25
 MOST_WAITING: Final = 50_000
+MOST_TOGETHER: Final = 200
+"""So many writes that only state how things are share one transaction."""
 
 AWAY: Final = (DBAPIError, OSError, TimeoutError, SQLAlchemyError)
 """What the driver raises while the database is away, slow or starting; `is_away` tells these from refusals."""
@@ -53,13 +55,15 @@ def is_away(error: BaseException) -> bool:
 class Write:
     """One transaction. `spool` is its durable form, kept on the local disk while PostgreSQL is away.
 
-    `after` runs once the transaction is committed; it must not wait.
+    `after` runs once the transaction is committed; it must not wait. `replaces` names what the write states as a
+    whole: a newer one takes the place of one that still waits, and neighbours of this kind share a transaction.
     """
 
     name: str
     run: Callable[[AsyncConnection], Awaitable[None]]
     spool: tuple[SpoolLine, ...] = ()
     after: Callable[[], None] | None = None
+    replaces: str | None = None
 
 
 class Recorder:
@@ -70,6 +74,7 @@ class Recorder:
         self._spool = spool
         self._clock = clock
         self._queue: deque[Write] = deque()
+        self._newest: dict[str, Write] = {}
         self._filled = asyncio.Event()
         self.is_database_away = False
 
@@ -77,8 +82,17 @@ class Recorder:
         """Queue a write; it survives the database, and its spooled part the process."""
         if self.is_database_away:
             self._to_spool(write)
+        if write.replaces is not None:
+            waiting = self._newest.get(write.replaces)
+            if waiting is not None and write.after is None:
+                write = replace(write, after=waiting.after)  # what it was to tell is still to be told
+            self._newest[write.replaces] = write
+            if waiting is not None:
+                return
         if len(self._queue) >= MOST_WAITING:
             log.error("recorder_full", name=write.name, waiting=len(self._queue))
+            if write.replaces is not None:
+                del self._newest[write.replaces]
             if not self.is_database_away:
                 self._to_spool(write)
             return
@@ -96,9 +110,7 @@ class Recorder:
             except TimeoutError:
                 continue
             while self._queue:
-                if await self._write(self._queue[0]):
-                    self._queue.popleft()
-                else:
+                if not await self._write_next():
                     await self._clock.sleep(RETRY_AFTER_S)
             self._filled.clear()
 
@@ -106,8 +118,8 @@ class Recorder:
         """Write what is queued once `run` has ended; return False where the deadline left a rest, which is spooled."""
         try:
             async with asyncio.timeout(deadline_s):
-                while self._queue and await self._write(self._queue[0]):
-                    self._queue.popleft()
+                while self._queue and await self._write_next():
+                    pass
         except TimeoutError:
             log.warning("drain_deadline", waiting=len(self._queue))
         for write in self._queue:
@@ -129,6 +141,59 @@ class Recorder:
         except AWAY:
             await self._clock.sleep(RETRY_AFTER_S)
 
+    async def _write_next(self) -> bool:
+        """Write the oldest, with its neighbours where they only state how things are; False where it must wait."""
+        together = self._together()
+        if len(together) > 1:
+            is_written = await self._write_together(together)
+            if is_written is not None:
+                return is_written
+        first = self._queue[0]
+        newest = first if first.replaces is None else self._newest[first.replaces]
+        if not await self._write(newest):
+            return False
+        self._done(1, [newest])
+        return True
+
+    def _together(self) -> list[Write]:
+        """Return the newest of each of the oldest writes that may share a transaction."""
+        together: list[Write] = []
+        for write in self._queue:
+            if write.replaces is None or len(together) == MOST_TOGETHER:
+                break
+            together.append(self._newest[write.replaces])
+        return together
+
+    async def _write_together(self, writes: list[Write]) -> bool | None:
+        """Return True once all are written, False while the database is away, None where it refuses one of them."""
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S), self._database.transaction() as connection:
+                for write in writes:
+                    await write.run(connection)
+        except AWAY as error:
+            if is_away(error):
+                self._note_away(writes[0], error)
+                return False
+            log.warning("writes_not_together", writes=len(writes), reason=type(error).__name__)
+            return None
+        for write in writes:
+            self._written(write)
+        self._done(len(writes), writes)
+        return True
+
+    def _done(self, number: int, written: list[Write]) -> None:
+        """Take the oldest writes from the queue; what was replaced while it was written goes to its end."""
+        for _ in range(number):
+            self._queue.popleft()
+        for write in written:
+            if write.replaces is None:
+                continue
+            newest = self._newest[write.replaces]
+            if newest is write:
+                del self._newest[write.replaces]
+            else:
+                self._queue.append(newest)
+
     async def _write(self, write: Write) -> bool:
         try:
             async with asyncio.timeout(WRITE_DEADLINE_S), self._database.transaction() as connection:
@@ -143,12 +208,15 @@ class Recorder:
             log.exception("write_refused", name=write.name)
             self._to_spool(write)  # line by line what can be merged is merged, and the rest set aside
             return True
+        self._written(write)
+        return True
+
+    def _written(self, write: Write) -> None:
         if self.is_database_away:
             self.is_database_away = False
             log.info("database_back", waiting=len(self._queue))
         if write.after is not None:
             write.after()
-        return True
 
     def _note_away(self, write: Write, error: BaseException) -> None:
         if self.is_database_away:
