@@ -82,17 +82,18 @@ class Recorder:
         """Queue a write; it survives the database, and its spooled part the process."""
         if self.is_database_away:
             self._to_spool(write)
-        if write.replaces is not None:
-            waiting = self._newest.get(write.replaces)
+        key = write.replaces
+        if key is not None:
+            waiting = self._newest.get(key)
             if waiting is not None and write.after is None:
                 write = replace(write, after=waiting.after)  # what it was to tell is still to be told
-            self._newest[write.replaces] = write
+            self._newest[key] = write
             if waiting is not None:
                 return
         if len(self._queue) >= MOST_WAITING:
             log.error("recorder_full", name=write.name, waiting=len(self._queue))
-            if write.replaces is not None:
-                del self._newest[write.replaces]
+            if key is not None:
+                del self._newest[key]
             if not self.is_database_away:
                 self._to_spool(write)
             return
