@@ -4,11 +4,12 @@ The plan asks `policy.decide` at one price after the other, so that what a perso
 agree with the exchange to half a dollar, amounts to the tag (at most 1,999 sats more).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Final
 
 from axisor.domain.equity import closing_value_sats
@@ -28,7 +29,7 @@ from axisor.features.margin_guard.deeds import (
     Spending,
     WarnDeed,
 )
-from axisor.features.margin_guard.marks import full_room, is_at_or_beyond, step_price, with_margin
+from axisor.features.margin_guard.marks import full_room, is_at_or_beyond, nearer_end, step_price, with_margin
 from axisor.features.margin_guard.policy import decide, price_wake_ups, rungs_ready_again, safety_stop_price
 from axisor.features.margin_guard.rule import GIVE_UP, GuardRule
 from axisor.features.margin_guard.steps import TOP_UPS, Close, Notify
@@ -48,6 +49,7 @@ __all__ = [
 
 MOST_STEPS = 50
 _MOST_EVENTS: Final = 500
+_ALL_READY: Final[Mapping[str, RungState]] = MappingProxyType({})
 _NO_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """On a path of prices alone no time passes: nothing here depends on the instant."""
 
@@ -137,6 +139,8 @@ def plan(
     added_sats: int = 0,
     others: tuple[OtherTrade, ...] = (),
     user_stop_price: Price | None = None,
+    rungs: Mapping[str, RungState] = _ALL_READY,
+    from_price: Price | None = None,
 ) -> Plan:
     """Return what happens as the price goes on toward liquidation for ever.
 
@@ -146,6 +150,8 @@ def plan(
         added_sats: What was already added to the trade; it is part of the worst case.
         others: The other running trades of the account, which a step may close instead.
         user_stop_price: A stop that the owner set: it is respected, so it ends the trade where it is reached first.
+        rungs: Which steps are ready; every one unless said otherwise.
+        from_price: Where the price stands now: a step whose mark lies behind is due there. None: before every mark.
     """
     full = full_room(trade)
     cost_sats = opening_cost_sats(trade)
@@ -171,7 +177,18 @@ def plan(
         return None if rung is None else step_price(trade, rung, full=full)
 
     top_up = rule.rung(*TOP_UPS)
-    events = tuple(walk(trade, rule, spending, fee_rate=fee_rate, others=others, user_stop_price=user_stop_price))
+    events = tuple(
+        walk(
+            trade,
+            rule,
+            spending,
+            fee_rate=fee_rate,
+            others=others,
+            user_stop_price=user_stop_price,
+            rungs=rungs,
+            from_price=from_price,
+        )
+    )
     steps = tuple(
         PlannedStep(price=event.price, sats=event.sats, liquidation_price=event.liquidation_price)
         for event in events
@@ -205,6 +222,8 @@ def walk(
     fee_rate: Fraction,
     others: tuple[OtherTrade, ...] = (),
     user_stop_price: Price | None = None,
+    rungs: Mapping[str, RungState] = _ALL_READY,
+    from_price: Price | None = None,
 ) -> Iterator[PlannedEvent]:
     """Yield what happens as the price goes on toward liquidation, in order; the end of the trade is the last.
 
@@ -212,9 +231,9 @@ def walk(
     """
     facts = Facts(
         trade=trade,
-        trigger_price=trade.price,
+        trigger_price=trade.price if from_price is None else from_price,
         full_room=full_room(trade),
-        rungs={},
+        rungs=rungs,
         pending=(),
         spending=replace(spending, blocked_until=None),
         own_stop_price=trade.stop_loss_price,
@@ -225,6 +244,8 @@ def walk(
         means=Means(others=others),
         fee_rate=fee_rate,
     )
+    if from_price is not None:
+        facts = _ready_again(facts, rule)
     top_ups = 0
     for _ in range(_MOST_EVENTS):
         side, trade = facts.trade.side, facts.trade
@@ -234,6 +255,8 @@ def walk(
         if mark is None or is_at_or_beyond(side, mark, end.price) or top_ups == MOST_STEPS:
             yield end
             return
+        if from_price is not None:
+            mark = nearer_end(side.opposite, mark, from_price) or mark
         facts = replace(facts, trigger_price=mark)
         deed = decide(facts, rule, now=_NO_TIME)
         match deed:
@@ -304,8 +327,12 @@ def _topped_up(facts: Facts, rule: GuardRule, rung: str, sats: int) -> Facts:
             allotted_sats=None if spending.allotted_sats is None else spending.allotted_sats - sats,
         ),
     )
-    ready = rungs_ready_again(after, rule)
-    return replace(after, rungs={key: state for key, state in after.rungs.items() if key not in ready})
+    return _ready_again(after, rule)
+
+
+def _ready_again(facts: Facts, rule: GuardRule) -> Facts:
+    ready = rungs_ready_again(facts, rule)
+    return replace(facts, rungs={key: state for key, state in facts.rungs.items() if key not in ready})
 
 
 def _event(facts: Facts, what: What, rung: str, sats: int, *, reason: HoldReason | None = None) -> PlannedEvent:
