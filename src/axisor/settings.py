@@ -157,6 +157,26 @@ class ExchangeSettings(Group):
     )
     private_rate_per_s: float = _variable("PRIVATE_RATE_PER_S", "Signed requests a second and key.", default=5.0, gt=0)
     private_burst: int = _variable("PRIVATE_BURST", "Signed requests that may leave at once.", default=5, ge=1)
+    private_kept_for_protect: int = _variable(
+        "PRIVATE_KEPT_FOR_PROTECT",
+        "Of these, how many only protection and the readings of unknown outcomes may use.",
+        default=2,
+        ge=0,
+    )
+    address_rate_per_s: float | None = _variable(
+        "ADDRESS_RATE_PER_S",
+        "Signed requests a second of all keys of this address together. Default: each key has its own limit only.",
+        gt=0,
+    )
+    address_burst: int = _variable(
+        "ADDRESS_BURST", "Signed requests that may leave this address at once.", default=5, ge=1
+    )
+    address_kept_for_protect: int = _variable(
+        "ADDRESS_KEPT_FOR_PROTECT",
+        "Of these, how many only protection and the readings of unknown outcomes may use.",
+        default=2,
+        ge=0,
+    )
     public_rate_per_s: float = _variable(
         "PUBLIC_RATE_PER_S", "Unsigned requests a second and address.", default=1.0, gt=0
     )

@@ -53,7 +53,19 @@ def make_venue(
         stream=StreamConfig(url=where.stream_url),
         clock=clock,
         public_limit=RateLimit(rate_per_s=exchange.public_rate_per_s, burst=1),
-        private_limit=private_limit or RateLimit(rate_per_s=exchange.private_rate_per_s, burst=exchange.private_burst),
+        private_limit=private_limit
+        or RateLimit(
+            rate_per_s=exchange.private_rate_per_s,
+            burst=exchange.private_burst,
+            kept_for_protect=exchange.private_kept_for_protect,
+        ),
+        address_limit=None
+        if exchange.address_rate_per_s is None
+        else RateLimit(
+            rate_per_s=exchange.address_rate_per_s,
+            burst=exchange.address_burst,
+            kept_for_protect=exchange.address_kept_for_protect,
+        ),
     )
 
 

@@ -1,9 +1,9 @@
 """One exchange account under guard: the only place that decides and sends for it.
 
 Readings (`reader`), events and prices change what is known (`book`, `wallet`); every change ends in the `decider`,
-which asks the policy. A deed goes into the urgency heap, and the `dispatcher` takes the most urgent one, gets a token,
-asks the policy again with present facts, writes the attempt and sends it. Outcomes come back from answers and from
-readings (`settler`), and what happened is stored and told (`chronicle`, `narrator`, `scribe`).
+which asks the policy. A deed goes into the queue of rescues, and the `dispatcher` takes the most urgent one, gets a
+token, asks the policy again with present facts, writes the attempt and sends it. Outcomes come back from answers and
+from readings (`settler`), and what happened is stored and told (`chronicle`, `narrator`, `scribe`).
 """
 
 import asyncio
@@ -44,6 +44,7 @@ from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.narrator import Narrator
 from axisor.monitor.newcomers import Newcomers
+from axisor.monitor.pressure import Pressure
 from axisor.monitor.reader import AccountReader, WatchTiming
 from axisor.monitor.requests import RequestDesk
 from axisor.monitor.scribe import Scribe
@@ -128,7 +129,9 @@ class AccountRuntime:
             chronicle=chronicle,
             clock=clock,
             allow_second_send=allow_second_send,
+            limiter=client.limiter,
         )
+        self._pressure = Pressure(book=book, market=market, decider=decider, rates=decider.rates, clock=clock)
         self._reader = reader = AccountReader(
             exchange_account_id=exchange_account_id,
             client=client,
@@ -292,10 +295,12 @@ class AccountRuntime:
             tasks.create_task(self._reader.run(), name="read")
             tasks.create_task(self._dispatcher.run(), name="dispatch")
             tasks.create_task(self._decider.run_timers(), name="timers")
+            tasks.create_task(self._decider.wakes.run(), name="woken")
             tasks.create_task(self._account_desk.run(), name="settle account")
             if self._book.is_guarded:
                 tasks.create_task(self._take_backs.run(), name="take back")
                 tasks.create_task(self._keep_warm(), name="keep_warm")
+                tasks.create_task(self._pressure.run(), name="pressure")
 
     async def _listen(self) -> None:
         async for event in self._feed.stream():
@@ -334,6 +339,10 @@ class AccountRuntime:
     def evaluate(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
         """Decide for one trade from present facts."""
         self._decider.evaluate(trade_id, tick_at=tick_at)
+
+    def wake(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
+        """Decide for one trade when its turn comes: a few of the account's at a time."""
+        self._decider.wakes.put(trade_id, tick_at)
 
     def take_request(self, request: CommandRequest) -> None:
         """Carry out what a person asked for, once, without making the caller wait."""

@@ -74,6 +74,10 @@ class WatchedTrade:
     """Levels of the stop that the exchange refused, and until when none of them is tried again."""
     refused_stop: Attempt | None = None
     """The newest move of the stop that was refused, until a reading shows whether it stands there already."""
+    top_up_mark: Price | None = None
+    """Where the next top-up is due, as last decided; None where none is ready."""
+    lead: int = 0
+    """By how many half-dollars its mark is widened for want of capacity."""
     stop_standing: StopStanding | None = None
     """How the safety stop stands, as last decided."""
     is_taking_back: bool = False

@@ -1,4 +1,4 @@
-"""Deciding: facts to the policy, its deed to the urgency heap, its wake-ups to the index and the timers."""
+"""Deciding: facts to the policy, its deed to the queue of rescues, its wake-ups to the index and the timers."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,10 +8,11 @@ import structlog
 
 from axisor.domain.commands import CommandName
 from axisor.domain.contract import fee_rate
+from axisor.domain.equity import closing_value_sats
 from axisor.domain.pnl import exact_pnl_sats
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
-from axisor.features.execution.urgency import UrgencyHeap
+from axisor.features.margin_guard.capacity import RESCUE_CALLS, Rates, Rescue
 from axisor.features.margin_guard.policy import (
     AddMarginDeed,
     CashInDeed,
@@ -32,6 +33,7 @@ from axisor.features.margin_guard.policy import (
     payable_funding_sats,
     price_wake_ups,
     rungs_ready_again,
+    top_up_mark,
 )
 from axisor.features.margin_guard.record import Case
 from axisor.features.margin_guard.rule import GuardRule
@@ -42,10 +44,13 @@ from axisor.monitor.book import READ_AFTER_REFUSAL_S, AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
+from axisor.monitor.rescue_queue import RescueQueue
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.stop_watch import StopWatch
+from axisor.monitor.wakes import AT_ONCE, Wakes
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
+from axisor.ports.exchange import RateLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +58,11 @@ BROKEN_RETRY_S: Final = 5.0
 LEAST_WAKE_S: Final = 0.05
 NO_PRICE_RETRY_S: Final = 0.5
 NO_DEADLINE_S: Final = 86_400.0
+UNSTEADY_S: Final = 3_600.0
+HORIZON_S: Final = 300.0
+"""Beyond it no queue is so long that a top-up could come too late."""
+ROUND_TRIP_S: Final = 0.25
+"""What passes from a token to the effect at the exchange: commit, way and answer, on a slow day."""
 LIMIT_REASONS: Final = frozenset(
     {HoldReason.LIMIT_USED, HoldReason.COUNT_USED, HoldReason.DAY_LIMIT_USED, HoldReason.ACCOUNT_LIMIT_USED}
 )
@@ -85,6 +95,7 @@ class Decider:
         chronicle: Chronicle,
         clock: Clock,
         allow_second_send: bool,
+        limiter: RateLimiter,
     ) -> None:
         self._account_id = exchange_account_id
         self._book = book
@@ -97,29 +108,47 @@ class Decider:
         self._allow_second_send = allow_second_send
         self._alarms: Alarms[TradeId] = Alarms()
         self._stop_watch = StopWatch(chronicle=chronicle)
-        self.due: UrgencyHeap[TradeId] = UrgencyHeap()
+        self._limiter = limiter
+        self.wakes = Wakes(lambda trade_id, tick_at: self.evaluate(trade_id, tick_at=tick_at))
+        self.due = RescueQueue(
+            rescue_of=self._rescue_of,
+            ends_s=self._ends_s,
+            rates=self.rates,
+            boottime_s=clock.boottime_s,
+        )
 
     def forget(self, trade_id: TradeId) -> None:
         """Take a trade out of everything that could wake it."""
         self._index.discard((self._account_id, trade_id))
         self._alarms.discard(trade_id)
         self.due.discard(trade_id)
+        self.wakes.discard(trade_id)
 
     def forget_triggers(self) -> None:
         """Take every trade out of the index: this runtime ends."""
         for trade_id in self._book.trades:
             self._index.discard((self._account_id, trade_id))
 
-    def push(self, watched: WatchedTrade) -> None:
-        """Let a trade be acted upon, the most urgent first."""
-        self.due.push(watched.trade_id, deadline_s=self._deadline_s(watched))
+    def push(self, watched: WatchedTrade, *, calls: int | None = None) -> None:
+        """Let a trade be acted upon with so many calls, the most urgent first."""
+        self.due.push(watched.trade_id, calls=calls)
+
+    def rates(self) -> Rates:
+        """Return how fast the account's key may call now."""
+        state = self._limiter.state
+        return Rates(
+            per_s=state.rate_per_s,
+            burst=state.burst,
+            tokens=state.tokens,
+            paused_s=state.paused_s,
+            round_trip_s=ROUND_TRIP_S,
+        )
 
     async def run_timers(self) -> None:
         """Wake trades at their time, for ever."""
         while True:
             await self._alarms.wait(self._clock.boottime_s())
-            for trade_id in self._alarms.take_due(self._clock.boottime_s()):
-                self.evaluate(trade_id)
+            self._wake(self._alarms.take_due(self._clock.boottime_s()))
 
     def wake_at(self, trade_id: TradeId, boottime_s: float) -> None:
         """Decide for a trade again at an instant of the boot-time clock, or earlier."""
@@ -127,8 +156,15 @@ class Decider:
 
     def evaluate_all(self) -> None:
         """Decide again for every trade."""
-        for trade_id in list(self._book.trades):
-            self.evaluate(trade_id)
+        self._wake(list(self._book.trades))
+
+    def _wake(self, trade_ids: list[TradeId]) -> None:
+        """Decide for a few trades at once, for many a few at a time: hundreds must not hold up other accounts."""
+        for trade_id in trade_ids:
+            if len(trade_ids) <= AT_ONCE:
+                self.evaluate(trade_id)
+            else:
+                self.wakes.put(trade_id)
 
     def evaluate(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
         """Decide for one trade from present facts, and set what wakes it next."""
@@ -160,13 +196,14 @@ class Decider:
             facts = self.facts(watched) or facts
             case = self.decide(watched, facts)
         wake = price_wake_ups(facts, rule)
+        watched.top_up_mark = top_up_mark(facts, rule)
         self._stop_watch.look(watched, facts, rule, now=case.now)
         if isinstance(decision, Hold):
             wake = self._take_hold(watched, case, decision, wake)
         elif watched.is_held_back(command_of(decision), self._clock.boottime_s()):
             self.wake_at(trade_id, self._retry_boottime_s(watched, command_of(decision)))
         else:
-            self.push(watched)
+            self.push(watched, calls=_calls_of(decision, rule))
         bucket = self._market.level_for(watched.trade.quantity_usd)
         end = End(side=watched.trade.side, price=_end_price(watched))
         self._index.put((self._account_id, trade_id), wake, bucket=bucket, end=end)
@@ -219,6 +256,8 @@ class Decider:
         if price is None:
             return None
         now = self._clock.now()
+        left_s = self._market.steady_seconds_to(trade.side, trade.liquidation_price)
+        takes_s = None if left_s is None or left_s > HORIZON_S else self._takes_s(watched)
         return Facts(
             trade=trade,
             trigger_price=price,
@@ -241,7 +280,17 @@ class Decider:
             ),
             means=self._means(watched, price),
             fee_rate=fee_rate(self._wallet.fee_tier),
+            lead=watched.lead,
+            steady_seconds_to_liquidation=None if takes_s is None else left_s,
+            top_up_takes_s=takes_s,
+            close_takes_s=None if takes_s is None else ROUND_TRIP_S,
         )
+
+    def _takes_s(self, watched: WatchedTrade) -> float:
+        """Return how long a top-up would take from now, in seconds, behind those that are more urgent."""
+        ahead = self.due.calls_ahead(watched.trade_id, self._deadline_s(watched))
+        rates = self.rates()
+        return rates.leaves_s(ahead + 1) + rates.round_trip_s
 
     def _means(self, watched: WatchedTrade, price: Price) -> Means:
         """Return the other running trades where the rule may use one; profits at the price that triggers."""
@@ -270,15 +319,44 @@ class Decider:
             self._chronicle.put(self._chronicle.rung_write(watched.trade_id, rung, state))
         return replace(facts, rungs=dict(watched.rungs)) if ready else facts
 
-    def _deadline_s(self, watched: WatchedTrade) -> float:
-        """Return when it is too late, on the boot-time clock: the nearer of stop and liquidation."""
+    def _rescue_of(self, trade_id: TradeId, calls: int) -> Rescue | None:
+        """Return what a trade wants of the queue now; its sats are those that its end takes, at the last price."""
+        watched = self._book.trades.get(trade_id)
+        if watched is None:
+            return None
         trade = watched.trade
-        nearest = _end_price(watched)
-        left_s = self._market.seconds_to(trade.side, nearest)
+        end_s = self._deadline_s(watched) - self._clock.boottime_s()
+        last = self._market.last
+        if last is None:
+            return Rescue(end_s=end_s, calls=calls)
+        rate = fee_rate(self._wallet.fee_tier)
+        value_sats = max(0, closing_value_sats(trade=trade, exit_price=last.floor, fee_rate=rate))
+        stop = trade.stop_loss_price
+        left_sats = 0 if stop is None else max(0, closing_value_sats(trade=trade, exit_price=stop, fee_rate=rate))
+        return Rescue(
+            end_s=end_s,
+            calls=calls,
+            close_calls=1 if stop is None and calls > 1 else 0,
+            kept_sats=max(0, value_sats - left_sats),
+            close_sats=value_sats,
+        )
+
+    def _ends_s(self, trade_id: TradeId) -> float:
+        watched = self._book.trades.get(trade_id)
+        return float("inf") if watched is None else self._deadline_s(watched)
+
+    def _deadline_s(self, watched: WatchedTrade) -> float:
+        """Return when it is too late, on the boot-time clock: the nearer of stop and liquidation.
+
+        Only a steady fall says when. A jump says who is nearer, behind them; standing still, the nearer to its end is
+        the sooner, behind everything that moves.
+        """
+        side, nearest = watched.trade.side, _end_price(watched)
+        left_s = self._market.steady_seconds_to(side, nearest)
         if left_s is None:
-            price = self._market.last.floor if self._market.last is not None else trade.price
-            # Standing still: the nearer to its end, the sooner, behind everything that moves.
-            left_s = NO_DEADLINE_S + abs(price - nearest)
+            jump_s = self._market.seconds_to(side, nearest)
+            price = self._market.last.floor if self._market.last is not None else watched.trade.price
+            left_s = NO_DEADLINE_S + abs(price - nearest) if jump_s is None else UNSTEADY_S + min(jump_s, UNSTEADY_S)
         return self._clock.boottime_s() + left_s
 
     def _take_hold(self, watched: WatchedTrade, case: Case, hold: Hold, wake: WakeUps) -> WakeUps:
@@ -344,6 +422,11 @@ def _end_price(watched: WatchedTrade) -> Price:
     """Return the price that ends a trade: its stop, which stands before liquidation, where it has one."""
     trade = watched.trade
     return trade.liquidation_price if trade.stop_loss_price is None else trade.stop_loss_price
+
+
+def _calls_of(deed: SentDeed, rule: GuardRule) -> int:
+    """Return how many calls a deed and what follows from it take: a top-up moves the stop as well."""
+    return RESCUE_CALLS if isinstance(deed, AddMarginDeed) and rule.stop_share is not None else 1
 
 
 def command_of(deed: AddMarginDeed | MoveStopDeed | CloseDeed) -> CommandName:

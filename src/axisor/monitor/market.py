@@ -11,6 +11,8 @@ from axisor.domain.units import Price
 from axisor.ports.market_feed import Funding, Ladder, LastPrice
 
 SPEED_WINDOWS_S: Final = (2.0, 10.0, 30.0)
+STEADY_FROM_S: Final = 5.0
+"""A fall is steady once it is seen over so many seconds, in every window: one jump is none."""
 SUSPECT_JUMP: Final = Fraction(1, 3)
 CONFIRMING_BAND: Final = Fraction(1, 10)
 
@@ -21,6 +23,14 @@ class PriceSpan:
 
     low: Price
     high: Price
+
+
+@dataclass(frozen=True, slots=True)
+class _Speed:
+    """Half-dollars a second toward liquidation; 0 where the price moves away, or nothing is known."""
+
+    fastest: float
+    steady: float
 
 
 class MarketState:
@@ -39,6 +49,8 @@ class MarketState:
         self._funding: Funding | None = None
         self._settled: Funding | None = None
         self._trail: deque[tuple[float, Price]] = deque()
+        self._speeds: dict[PositionSide, _Speed] = {}
+        self._speeds_of: LastPrice | None = None
         self.is_feed_up = False
 
     @property
@@ -129,16 +141,43 @@ class MarketState:
         """Return the seconds to a liquidation price at the fastest of the recent speeds; None while moving away."""
         if self._last is None:
             return None
+        price = self._last.floor
+        return _seconds(side.sign * (price - liquidation_price), self._speed(side).fastest)
+
+    def steady_seconds_to(self, side: PositionSide, price: Price) -> float | None:
+        """Return the seconds to a price at the slowest of the recent speeds; None unless it falls for seconds."""
+        if self._last is None:
+            return None
+        return _seconds(side.sign * (self._last.floor - price), self._speed(side).steady)
+
+    def steady_speed(self, side: PositionSide) -> float:
+        """Return how fast the price nears liquidation of a side, in half-dollars a second, whatever the window."""
+        return 0.0 if self._last is None else self._speed(side).steady
+
+    def _speed(self, side: PositionSide) -> "_Speed":
+        """Return the speeds toward liquidation of a side; worked out once for each price."""
+        if self._speeds_of is not self._last:
+            self._speeds, self._speeds_of = {}, self._last
+        if side not in self._speeds:
+            self._speeds[side] = self._work_out_speed(side)
+        return self._speeds[side]
+
+    def _work_out_speed(self, side: PositionSide) -> "_Speed":
+        assert self._last is not None
         now_s, price = self._last.received_boottime_s, self._last.floor
-        left = side.sign * (price - liquidation_price)
-        if left <= 0:
-            return 0.0
-        fastest = 0.0
+        speeds: list[float] = []
+        covered_s = 0.0
+        trail, number = self._trail, len(self._trail) - 1
         for window_s in SPEED_WINDOWS_S:
-            then = next(((at_s, was) for at_s, was in self._trail if at_s >= now_s - window_s), None)
-            if then is not None and now_s - then[0] > 0:
-                fastest = max(fastest, side.sign * (then[1] - price) / (now_s - then[0]))
-        return left / fastest if fastest > 0 else None
+            while number > 0 and trail[number - 1][0] >= now_s - window_s:
+                number -= 1
+            then_s, was = trail[number]
+            if then_s >= now_s - window_s and now_s > then_s:
+                speeds.append(side.sign * (was - price) / (now_s - then_s))
+                covered_s = now_s - then_s
+        fastest = max((0.0, *speeds))
+        steady = max(0.0, min(speeds)) if len(speeds) == len(SPEED_WINDOWS_S) and covered_s >= STEADY_FROM_S else 0.0
+        return _Speed(fastest=fastest, steady=steady)
 
     @property
     def funding_rate(self) -> Fraction | None:
@@ -159,6 +198,12 @@ class MarketState:
             for funding in (self._settled, self._funding)
             if funding is not None and funding.rate is not None and funding.settles_at is not None
         )
+
+
+def _seconds(left: int, speed: float) -> float | None:
+    if left <= 0:
+        return 0.0
+    return left / speed if speed > 0 else None
 
 
 def _jump(before: Price, after: Price) -> Fraction:

@@ -27,6 +27,7 @@ from axisor.monitor.decider import Decider
 from axisor.monitor.market import MarketState
 from axisor.monitor.newcomers import Newcomers
 from axisor.monitor.settler import Settler
+from axisor.monitor.wakes import AT_ONCE
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient, Lane, Reading
@@ -173,7 +174,9 @@ class AccountReader:
         running = await self._client.list_running_trades(lane=lane)
         self._take_balance(account)
         seen = {trade.trade_id for trade in running.value}
-        for trade in running.value:
+        for number, trade in enumerate(running.value):
+            if number and number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # other accounts have their turn while hundreds are taken
             await self._isolated(trade.trade_id, self._take_reading(trade, running, lane=lane))
         for watched in list(self._book.trades.values()):
             watched.is_missing = (

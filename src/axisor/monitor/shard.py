@@ -20,6 +20,7 @@ from axisor.monitor import machine_code
 from axisor.monitor.account import AccountRuntime
 from axisor.monitor.guard_index import ARRAYS_FROM, GuardIndex
 from axisor.monitor.market import MarketState
+from axisor.monitor.wakes import AT_ONCE
 from axisor.ports.clock import Clock
 from axisor.ports.credentials import Network
 from axisor.ports.market_feed import FeedDown, FeedUp, Funding, Ladder, LastPrice, MarketFeed
@@ -138,10 +139,15 @@ class Shard:
                     log.warning("price_feed_down", network=watch.network.value, reason=reason)
 
     def _fire(self, watch: NetworkWatch, tick_at: datetime) -> None:
-        for account_id, trade_id in watch.index.due(watch.market, self._clock.boottime_s()):
+        """Decide for the first few trades that a price concerns; the rest take turns, account by account."""
+        for number, (account_id, trade_id) in enumerate(watch.index.due(watch.market, self._clock.boottime_s())):
             runtime = self.runtime(account_id)
-            if runtime is not None:
+            if runtime is None:
+                continue
+            if number < AT_ONCE:
                 runtime.evaluate(trade_id, tick_at=tick_at)
+            else:
+                runtime.wake(trade_id, tick_at=tick_at)
 
     async def _use_machine_code(self) -> None:
         """Move to the index in arrays once there are trades enough; the one in objects answers until then."""

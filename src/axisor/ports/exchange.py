@@ -27,8 +27,23 @@ class Lane(IntEnum):
     ROUTINE = 2  # periodic readings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterState:
+    """How a limiter stands: what a PROTECT request may use now and from now on."""
+
+    rate_per_s: float
+    burst: int
+    tokens: float
+    paused_s: float
+
+
 class RateLimiter(Protocol):
     """The token bucket of one key (or of the public address)."""
+
+    @property
+    def state(self) -> LimiterState:
+        """Return how many requests may leave now, and how fast the next ones."""
+        ...
 
     async def acquire(self, lane: Lane, *, deadline_s: float) -> bool:
         """Return True once a token was taken, False if none was free within `deadline_s` seconds."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from axisor.domain.trades import PriceLevel
+from axisor.domain.trades import PositionSide, PriceLevel
 from axisor.domain.units import ExchangeAccountId, Price, TradeId
 from axisor.features.margin_guard.policy import WakeUps
 from axisor.monitor.guard_index import GuardIndex
@@ -57,3 +57,28 @@ def test_a_trade_may_move_to_a_new_size_bucket_while_it_fires() -> None:
         index.put(due, WakeUps(at_or_below=Price(110_000)), bucket=0)
 
     assert fired == [key]
+
+
+def test_a_jump_is_fast_and_not_steady_a_fall_of_seconds_is_both() -> None:
+    jumped, falling = a_market(), a_market()
+    for second in range(20):
+        jumped.take_price(a_price(124_000 if second < 19 else 122_000, at_s=second))
+        falling.take_price(a_price(124_000 - 100 * second, at_s=second))
+
+    assert jumped.seconds_to(PositionSide.LONG, Price(121_000)) == 1.0
+    steady = jumped.steady_seconds_to(PositionSide.LONG, Price(121_000))
+    assert steady is not None
+    assert steady > 9
+    assert falling.seconds_to(PositionSide.LONG, Price(121_100)) == 10.0
+    assert falling.steady_seconds_to(PositionSide.LONG, Price(121_100)) == 10.0
+    assert falling.steady_seconds_to(PositionSide.SHORT, Price(130_000)) is None
+
+
+def test_what_was_seen_for_a_moment_is_not_steady() -> None:
+    market = a_market()
+    for tick in range(4):
+        market.take_price(a_price(124_000 - 100 * tick, at_s=tick))
+
+    assert market.seconds_to(PositionSide.LONG, Price(121_000)) is not None
+    assert market.steady_seconds_to(PositionSide.LONG, Price(121_000)) is None
+    assert market.steady_speed(PositionSide.LONG) == 0.0

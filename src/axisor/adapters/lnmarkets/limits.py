@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from axisor.ports.clock import Clock
-from axisor.ports.exchange import Lane
+from axisor.ports.exchange import Lane, LimiterState
 
 log = structlog.get_logger(__name__)
 
@@ -18,6 +18,7 @@ _REMAINING: Final = re.compile(r"(?:\br|\bremaining)\s*=\s*(\d{1,9})")
 _RESET: Final = re.compile(r"(?:\bt|\breset)\s*=\s*(\d{1,9})")
 _MAX_PAUSE_S: Final = 120.0
 _ROUNDING: Final = 1e-9
+_SAME_REFUSAL_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,23 @@ class TokenBucket:
         self._refill()
         return self._delay_s(float(len(self._waiters[Lane.PROTECT]) + 1))
 
+    @property
+    def state(self) -> LimiterState:
+        """Return how many PROTECT requests may leave now, and how fast the next ones."""
+        self._refill()
+        return LimiterState(
+            rate_per_s=self._rate,
+            burst=self._limit.burst,
+            tokens=max(0.0, self._tokens - len(self._waiters[Lane.PROTECT])),
+            paused_s=max(0.0, self._paused_until_s - self._clock.boottime_s()),
+        )
+
+    def give_back(self) -> None:
+        """Put a token back that was taken and not used."""
+        self._refill()
+        self._tokens = min(self._tokens + 1, float(self._limit.burst))
+        self._serve()
+
     async def acquire(self, lane: Lane, *, deadline_s: float) -> bool:
         """Return True once a token was taken, False if none was free within `deadline_s` seconds."""
         # Whoever waits goes first. What he must leave in the bucket, a newcomer of his lane or a lower one must too.
@@ -99,8 +117,7 @@ class TokenBucket:
             return self._leave(lane, turn)
         except asyncio.CancelledError:
             if self._leave(lane, turn):
-                self._tokens = min(self._tokens + 1, float(self._limit.burst))
-                self._serve()
+                self.give_back()
             raise
         return True
 
@@ -180,6 +197,75 @@ class TokenBucket:
             self._waiters[lane].remove(turn)
         self._serve()
         return False
+
+
+class SharedBucket(TokenBucket):
+    """The bucket of one key at an address whose requests are limited together.
+
+    A request takes a token of its key and then one of the address, in its lane at both: no other key's routine can
+    use up what the address keeps for protection, and a key asks the address for one token at a time, so that a storm
+    on one key delays another by no more than one request.
+    """
+
+    def __init__(self, limit: RateLimit, clock: Clock, *, address: "AddressBucket", name: str = "") -> None:
+        super().__init__(limit, clock, name=name)
+        self._address = address
+        self._one_at_a_time: dict[Lane, asyncio.Lock] = {lane: asyncio.Lock() for lane in Lane}
+
+    @property
+    def state(self) -> LimiterState:
+        """Return the slower of what key and address allow; the address is shared with the other keys."""
+        own, shared = super().state, self._address.state
+        return LimiterState(
+            rate_per_s=min(own.rate_per_s, shared.rate_per_s),
+            burst=min(own.burst, shared.burst),
+            tokens=min(own.tokens, shared.tokens),
+            paused_s=max(own.paused_s, shared.paused_s),
+        )
+
+    @property
+    def wait_s(self) -> float:
+        return max(super().wait_s, self._address.wait_s)
+
+    async def acquire(self, lane: Lane, *, deadline_s: float) -> bool:
+        """Return True once both tokens were taken, False if one was not free within `deadline_s` seconds."""
+        ends_s = self._clock.boottime_s() + deadline_s
+        if not await super().acquire(lane, deadline_s=deadline_s):
+            return False
+        has_both = False
+        try:
+            async with asyncio.timeout(max(0.0, ends_s - self._clock.boottime_s())), self._one_at_a_time[lane]:
+                left_s = max(0.0, ends_s - self._clock.boottime_s())
+                has_both = await self._address.acquire(lane, deadline_s=left_s)
+        except TimeoutError:
+            pass
+        finally:
+            if not has_both:
+                self.give_back()
+        return has_both
+
+    def punish(self, retry_after_s: float | None) -> None:
+        super().punish(retry_after_s)
+        self._address.note_refusal(self, retry_after_s)
+
+
+class AddressBucket(TokenBucket):
+    """What all keys of one address may send together.
+
+    A refusal for haste may be meant for the key or for the address. It slows down the address only once a second key
+    meets one shortly after: a storm on one account must not slow down the others.
+    """
+
+    def __init__(self, limit: RateLimit, clock: Clock, *, name: str = "address") -> None:
+        super().__init__(limit, clock, name=name)
+        self._refused: tuple[TokenBucket, float] | None = None
+
+    def note_refusal(self, key: TokenBucket, retry_after_s: float | None) -> None:
+        """Take note that the exchange refused a request of a key for haste."""
+        now_s = self._clock.boottime_s()
+        before, self._refused = self._refused, (key, now_s)
+        if before is not None and before[0] is not key and now_s - before[1] <= _SAME_REFUSAL_S:
+            self.punish(retry_after_s)
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str | None:

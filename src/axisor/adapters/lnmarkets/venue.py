@@ -3,7 +3,14 @@
 from axisor.adapters.lnmarkets.auth import Credentials, VenueClock
 from axisor.adapters.lnmarkets.client import ClientConfig, LnMarketsClient
 from axisor.adapters.lnmarkets.feeds import LnMarketsAccountFeed, LnMarketsMarketFeed, TwinMarketFeed
-from axisor.adapters.lnmarkets.limits import PRIVATE_LIMIT, PUBLIC_LIMIT, RateLimit, TokenBucket
+from axisor.adapters.lnmarkets.limits import (
+    PRIVATE_LIMIT,
+    PUBLIC_LIMIT,
+    AddressBucket,
+    RateLimit,
+    SharedBucket,
+    TokenBucket,
+)
 from axisor.adapters.lnmarkets.stream import StreamConfig
 from axisor.ports.clock import Clock
 
@@ -19,11 +26,13 @@ class LnMarketsVenue:
         clock: Clock,
         public_limit: RateLimit = PUBLIC_LIMIT,
         private_limit: RateLimit = PRIVATE_LIMIT,
+        address_limit: RateLimit | None = None,
     ) -> None:
         self._rest = rest
         self._stream = stream
         self._clock = clock
         self._private_limit = private_limit
+        self._address = None if address_limit is None else AddressBucket(address_limit, clock)
         self._public_limiter = TokenBucket(public_limit, clock, name="public")
         self._venue_clock = VenueClock(clock)
 
@@ -33,7 +42,10 @@ class LnMarketsVenue:
 
     def account_client(self, credentials: Credentials, *, name: str = "") -> LnMarketsClient:
         """Return the client of one key; `name` is what its limiter is called in logs."""
-        return self._client(TokenBucket(self._private_limit, self._clock, name=name), credentials)
+        if self._address is None:
+            return self._client(TokenBucket(self._private_limit, self._clock, name=name), credentials)
+        limiter = SharedBucket(self._private_limit, self._clock, address=self._address, name=name)
+        return self._client(limiter, credentials)
 
     def market_feed(self) -> TwinMarketFeed:
         """Return the public prices over two sockets."""

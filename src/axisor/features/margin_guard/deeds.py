@@ -95,6 +95,13 @@ class Facts:
     fee_rate: Fraction = RESERVE_FEE_RATE
     refused_stops: tuple[Price, ...] = ()
     """Levels of the stop that the exchange refused a short while ago."""
+    lead: int = 0
+    """By how many half-dollars the marks of top-ups lie nearer to the price: expected wait in the queue · speed."""
+    steady_seconds_to_liquidation: float | None = None
+    """At the slowest of the recent speeds; None unless the price falls steadily."""
+    top_up_takes_s: float | None = None
+    """Seconds until a top-up decided now would have its effect, those ahead in the queue included."""
+    close_takes_s: float | None = None
     is_cross: bool = False
     """The cross position in the shape of a trade: no leverage bounds its margin."""
 

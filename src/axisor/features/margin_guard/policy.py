@@ -106,10 +106,12 @@ __all__ = [
     "least_top_up_sats",
     "margin_at_leverage_one_sats",
     "mark_price",
+    "most_lead",
     "payable_funding_sats",
     "price_wake_ups",
     "rungs_ready_again",
     "safety_stop_price",
+    "top_up_mark",
 ]
 
 LEAST_TOP_UP_SATS: Final = 1000
@@ -206,7 +208,7 @@ def price_wake_ups(facts: Facts, rule: GuardRule) -> WakeUps:
     for rung in rule.rungs:
         state = facts.rungs.get(rung.key)
         if state is None or state.is_armed:
-            toward = nearer_end(trade.side, toward, step_price(trade, rung, full=full))
+            toward = nearer_end(trade.side, toward, _due_price(facts, trade, rung))
         else:
             ready = ready_price(trade, rung, full=full, rearm_share=rule.rearm_share)
             away = nearer_end(trade.side.opposite, away, ready)
@@ -225,6 +227,42 @@ def rungs_ready_again(facts: Facts, rule: GuardRule) -> tuple[str, ...]:
         and not state.is_armed
         and is_ready_again(trade, rung, facts.trigger_price, full=facts.full_room, rearm_share=rule.rearm_share)
     )
+
+
+def top_up_mark(facts: Facts, rule: GuardRule) -> Price | None:
+    """Return the price at which the next top-up is due, not widened by any lead; None where none is ready."""
+    trade = exposed_trade(facts)
+    mark: Price | None = None
+    for rung in rule.rungs:
+        state = facts.rungs.get(rung.key)
+        if rung.is_top_up and (state is None or state.is_armed):
+            mark = nearer_end(trade.side, mark, step_price(trade, rung, full=facts.full_room))
+    return mark
+
+
+def most_lead(facts: Facts, rule: GuardRule) -> int:
+    """Return by how many half-dollars marks may be widened at most: less than what makes a step ready again."""
+    return (rule.rearm_share / 2 * facts.full_room * facts.trigger_price).__floor__()
+
+
+def _due_price(facts: Facts, trade: Trade, rung: Rung) -> Price:
+    """Return the price at which a step is due: its mark, for a top-up nearer to the price by the lead.
+
+    Only what adds margin leads: too early it costs nothing that taking back does not mend, a close would.
+    """
+    mark = step_price(trade, rung, full=facts.full_room)
+    return Price(mark + trade.side.sign * facts.lead) if rung.is_top_up else mark
+
+
+def _is_hopeless(facts: Facts) -> bool:
+    """Return whether a top-up comes too late in a steady fall, a close does not, and no stop closes the trade anyway.
+
+    A jump makes nothing hopeless: only a fall that every recent window shows does.
+    """
+    left_s, top_up_s, close_s = facts.steady_seconds_to_liquidation, facts.top_up_takes_s, facts.close_takes_s
+    if left_s is None or top_up_s is None or close_s is None or facts.is_cross:
+        return False
+    return facts.trade.stop_loss_price is None and not facts.pending and close_s <= left_s < top_up_s
 
 
 def _look_ahead_at(facts: Facts, now: datetime) -> datetime | None:
@@ -247,7 +285,7 @@ def _due(facts: Facts, rule: GuardRule) -> list[Rung]:
     for rung in reversed(rule.rungs):
         state = facts.rungs.get(rung.key)
         if state is None or state.is_armed:
-            mark = step_price(facts.trade, rung, full=facts.full_room)
+            mark = _due_price(facts, facts.trade, rung)
             if is_at_or_beyond(side, facts.trigger_price, mark):
                 reached.append((side.sign * mark, rung))
     return [rung for _, rung in sorted(reached, key=lambda pair: pair[0])]
@@ -302,6 +340,8 @@ def _decide_top_up(
     facts: Facts, rule: GuardRule, rung: Rung, action: TopUpAction, room_share: Fraction, *, now: datetime
 ) -> Deed | Hold:
     trade, spending = facts.trade, facts.spending
+    if _is_hopeless(facts):
+        return CloseDeed(rung=rung.key, arming_no=_arming(facts, rung), room_share=room_share)
     if spending.is_stopped:
         return Hold(reason=HoldReason.SPENDING_STOPPED, rung=rung.key)
     is_second_send = False
@@ -358,6 +398,7 @@ def _decide_top_up(
             ("full_room", "|entry − liquidation at entry| / entry", str(facts.full_room)),
             ("room_share", "|price − liquidation| / price / full_room", str(room_share)),
             *formulas,
+            *((("lead", "expected wait · speed, in half-dollars", str(facts.lead)),) if facts.lead else ()),
             ("cap_sats", "least of limits, balance and what leverage 1 allows", str(cap_sats)),
         ),
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes.virtual_time import LoopClock, run_virtually
 
-from axisor.adapters.lnmarkets.limits import RateLimit, TokenBucket
+from axisor.adapters.lnmarkets.limits import AddressBucket, RateLimit, SharedBucket, TokenBucket
 from axisor.ports.exchange import Lane
 
 EPSILON = 1e-6
@@ -294,3 +294,75 @@ def test_the_time_a_machine_sleeps_counts() -> None:
 def test_a_limit_that_lets_nothing_through_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="positive rate"):
         RateLimit(**bad)  # type: ignore[arg-type]  # wrong on purpose
+
+
+# keys that share an address
+
+
+def test_a_storm_of_one_key_delays_another_by_one_request_at_the_address() -> None:
+    async def work() -> list[str]:
+        clock = LoopClock()
+        address = AddressBucket(RateLimit(rate_per_s=1.0, burst=1), clock)
+        roomy = RateLimit(rate_per_s=1000.0, burst=1000)
+        stormy, calm = (SharedBucket(roomy, clock, address=address) for _ in range(2))
+        served: list[str] = []
+
+        async def ask(bucket: SharedBucket, name: str) -> None:
+            assert await bucket.acquire(Lane.PROTECT, deadline_s=1000)
+            served.append(name)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(50):
+                tasks.create_task(ask(stormy, "stormy"))
+            await asyncio.sleep(0.5)
+            tasks.create_task(ask(calm, "calm"))
+        return served
+
+    assert run_virtually(work()).index("calm") <= 2
+
+
+def test_routine_of_every_key_leaves_the_address_what_it_keeps_for_protection() -> None:
+    async def work() -> float:
+        clock = LoopClock()
+        address = AddressBucket(RateLimit(rate_per_s=1.0, burst=5, kept_for_protect=2), clock)
+        roomy = RateLimit(rate_per_s=1000.0, burst=1000)
+        keys = [SharedBucket(roomy, clock, address=address) for _ in range(20)]
+        async with asyncio.TaskGroup() as tasks:
+            for key in keys:
+                tasks.create_task(key.acquire(Lane.ROUTINE, deadline_s=60))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            asked_s = clock.boottime_s()
+            assert await keys[7].acquire(Lane.PROTECT, deadline_s=60)
+            return clock.boottime_s() - asked_s
+
+    assert run_virtually(work()) == 0.0
+
+
+def test_a_token_of_the_key_comes_back_where_the_address_has_none() -> None:
+    async def work() -> None:
+        clock = LoopClock()
+        address = AddressBucket(RateLimit(rate_per_s=0.01, burst=1), clock)
+        key = SharedBucket(RateLimit(rate_per_s=0.01, burst=2, kept_for_protect=0), clock, address=address)
+        assert await key.acquire(Lane.PROTECT, deadline_s=1)
+        assert not await key.acquire(Lane.PROTECT, deadline_s=1)
+        assert TokenBucket.state.fget(key).tokens == pytest.approx(1.01, abs=0.01)
+        assert key.state.tokens < 1
+
+    run_virtually(work())
+
+
+def test_one_key_refused_for_haste_slows_down_nobody_else_and_two_do() -> None:
+    async def work() -> tuple[float, float]:
+        clock = LoopClock()
+        address = AddressBucket(RateLimit(rate_per_s=8.0, burst=8), clock)
+        one, other = (SharedBucket(RateLimit(rate_per_s=8.0, burst=8), clock, address=address) for _ in range(2))
+        one.punish(1.0)
+        one.punish(1.0)
+        before = other.state.rate_per_s
+        other.punish(1.0)
+        return before, address.rate_per_s
+
+    before, after = run_virtually(work())
+    assert before == 8.0
+    assert after < 8.0

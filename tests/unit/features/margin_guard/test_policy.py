@@ -25,8 +25,10 @@ from axisor.features.margin_guard.policy import (
     fitted_to,
     full_room,
     mark_price,
+    most_lead,
     price_wake_ups,
     rungs_ready_again,
+    top_up_mark,
 )
 from axisor.features.margin_guard.rule import Close, GuardRule, Notify, Preset, Rung, TopUp, preset_rule
 
@@ -450,3 +452,60 @@ def test_an_accounts_rule_brings_no_top_up_to_a_trade_whose_mark_lies_too_near()
     assert fitted.rung(TopUp) is None
     assert fitted.stop_share == rule.stop_share
     assert fitted.rung(Notify) == rule.rung(Notify)
+
+
+# want of capacity
+
+
+def test_a_top_up_begins_before_its_mark_by_the_lead_and_a_close_does_not() -> None:
+    ahead = Price(TOP_UP_PRICE + 300)
+    assert hold(guarded(ahead)).reason is HoldReason.ROOM
+    deed = top_up(guarded(ahead, lead=300))
+    assert deed.trigger_price == TOP_UP_PRICE
+    assert ("lead", "expected wait · speed, in half-dollars", "300") in deed.arithmetic
+    cutting = a_rule(WARN, CUT)
+    cut = price_wake_ups(guarded(ahead), cutting).at_or_below
+    assert price_wake_ups(guarded(ahead, lead=300), cutting).at_or_below == cut
+
+
+def test_the_index_wakes_a_trade_at_its_widened_mark() -> None:
+    assert price_wake_ups(guarded(ABOVE_ALL_MARKS, lead=300), a_rule()).at_or_below == TOP_UP_PRICE + 300
+    assert top_up_mark(guarded(ABOVE_ALL_MARKS, lead=300), a_rule()) == TOP_UP_PRICE
+    assert top_up_mark(guarded(ABOVE_ALL_MARKS, rungs={"top_up": USED}), a_rule()) is None
+
+
+def test_no_lead_makes_a_step_due_where_it_is_ready_again() -> None:
+    rule = a_rule()
+    of = guarded(TOP_UP_PRICE, rungs={**WARNED, "top_up": USED})
+    ready = price_wake_ups(of, rule).at_or_above
+    assert ready is not None
+    assert TOP_UP_PRICE + most_lead(of, rule) < ready
+
+
+HOPELESS = {"steady_seconds_to_liquidation": 3.0, "top_up_takes_s": 20.0, "close_takes_s": 0.3}
+
+
+def test_a_trade_whose_top_up_comes_too_late_is_closed_while_that_is_in_time() -> None:
+    bare = {"rungs": WARNED, **HOPELESS}
+    without_stop = a_rule(stop_share=None)
+    deed = decide(facts(TOP_UP_PRICE, **bare), without_stop, now=NOW)
+    assert isinstance(deed, CloseDeed)
+    assert deed.rung == "top_up"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steady_seconds_to_liquidation": None},  # one jump is no steady fall
+        {"steady_seconds_to_liquidation": 21.0},
+        {"close_takes_s": 4.0},
+        {"pending": (a_pending_top_up(),), "seconds_to_liquidation": 3.0},
+    ],
+)
+def test_nothing_is_closed_for_want_of_time_unless_it_helps(changes: dict[str, Any]) -> None:
+    of = facts(TOP_UP_PRICE, **{"rungs": WARNED, **HOPELESS, **changes})
+    assert not isinstance(decide(of, a_rule(stop_share=None), now=NOW), CloseDeed)
+
+
+def test_a_trade_whose_stop_closes_it_anyway_is_topped_up_while_it_stands() -> None:
+    top_up(guarded(TOP_UP_PRICE, **HOPELESS))
