@@ -181,11 +181,17 @@ class Judge:
 
     def _may_not_wait(self, effect: Effect, trade: PaperTrade, book: Book) -> bool:
         """Return whether, by the tape alone, liquidation was nearer than the quiet period when a second was sent."""
-        past = [(at_s, price) for at_s, price in self._prices if at_s <= effect.sent_at_s]
+        # The first may be booked after the second: the choice was made when the later of the two left.
+        before_sats = trade.margin_sats - effect.amount_sats
+        sent_at_s = effect.sent_at_s
+        if book.served and book.served[-1].sent_at_s > sent_at_s:
+            before_sats -= book.served[-1].amount_sats
+            sent_at_s = book.served[-1].sent_at_s
+        past = [(at_s, price) for at_s, price in self._prices if at_s <= sent_at_s]
         if not past or not book.served:
             return False
         now_s, price = past[-1]
-        liquidation = _liquidation(trade, trade.margin_sats - effect.amount_sats)
+        liquidation = _liquidation(trade, before_sats)
         left = trade.side.sign * (price - liquidation)
         for window_s in SPEED_WINDOWS_S:
             then_s, then = next(entry for entry in past if entry[0] >= now_s - window_s - 1)
