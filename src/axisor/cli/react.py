@@ -79,7 +79,7 @@ class Reaction:
     decided_ms: float
     """Frame in, index, policy, token and signature."""
     durable_ms: float
-    """The intent's transaction."""
+    """Until what is about to leave stands in the database."""
     arrived_ms: float
     """All of it: the request's first bytes are at the exchange."""
 
