@@ -433,6 +433,52 @@ def bench(
         raise typer.Exit(1)
 
 
+@app.command(
+    epilog="Example: axisor replay crash · axisor replay minutes.csv --preset hold_longer --leverage 10 --json"
+)
+def replay(
+    tape: Annotated[str, typer.Argument(help="A CSV of minutes (time,open,high,low,close), or a story's name.")],
+    preset: Annotated[str | None, typer.Option(help="watch, hold, hold_longer or cut; default: hold.")] = None,
+    rule: Annotated[Path | None, typer.Option(help="A rule of your own, as JSON.")] = None,
+    side: Annotated[str, typer.Option(help="long or short.")] = "long",
+    leverage: Annotated[float, typer.Option(min=1, max=100)] = 25.0,
+    margin: Annotated[int, typer.Option(min=1, help="Sats put in when the trade is opened.")] = 400_000,
+    entry: Annotated[
+        str | None, typer.Option(help="Open once the price comes to this many USD; default: at once.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Where in the file to begin: 2018-11-14.")] = None,
+    hours: Annotated[float | None, typer.Option(min=0.02, help="How long to follow it; default: to the end.")] = None,
+    balance: Annotated[
+        int | None, typer.Option(min=0, help="Free sats beside the trade; default: what the rule may spend.")
+    ] = None,
+    funding_rate: Annotated[str, typer.Option(help="Paid by longs every 8 h, a fraction.")] = "0.0001",
+    seed: Annotated[int, typer.Option(min=0, help="Of a story, and of the way within a minute.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what the guard would have done on a price history, and what it would have saved or cost."""
+    from axisor.cli import replay as command
+
+    options = command.ReplayOptions(
+        tape=tape,
+        preset=preset,
+        rule=rule,
+        side=side,
+        leverage=command.number(str(leverage), "--leverage"),
+        margin_sats=margin,
+        entry=None if entry is None else command.number(entry, "--entry"),
+        start=None if start is None else command.instant(start),
+        hours=hours,
+        balance_sats=balance,
+        funding_rate=command.number(funding_rate, "--funding-rate"),
+        seed=seed,
+    )
+    found = command.replay(options)
+    if as_json:
+        print(json.dumps(command.as_json(found), indent=2))
+    else:
+        command.show(found)
+
+
 @app.command(epilog="Example: axisor doctor --json")
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Check everything a newcomer can get wrong, and say how to mend it."""

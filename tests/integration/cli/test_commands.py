@@ -21,6 +21,7 @@ COMMANDS = [
     ["exchange", "account", "create"],
     ["exchange", "control"],
     ["migrate"],
+    ["replay"],
     ["doctor"],
 ]
 

@@ -6,10 +6,10 @@ from types import ModuleType
 import pytest
 
 from axisor.features.execution import attempts
-from axisor.features.lab import nights
+from axisor.features.lab import nights, replay
 
 
-@pytest.mark.parametrize("module", [attempts, nights], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [attempts, nights, replay], ids=lambda module: module.__name__)
 def test_examples_say_the_truth(module: ModuleType) -> None:
     results = doctest.testmod(module)
     assert results.attempted > 0

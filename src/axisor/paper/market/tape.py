@@ -63,6 +63,24 @@ class _Bar:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TapeMinute:
+    """One recorded minute: its start in market time, its candle in half-dollars, and its way when asked for."""
+
+    market_ms: int
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    seed: int
+
+    def points(self) -> Iterator[PathPoint]:
+        """Yield the minute's 30 points, 2 s apart."""
+        minute = minute_path(self.open, self.high, self.low, self.close, seed=self.seed)
+        for number, price in enumerate(minute):
+            yield PathPoint(self.market_ms + number * _POINT_MS, price)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapePath:
     """A recorded market from its first candle at or after the start that was asked for."""
@@ -86,13 +104,15 @@ class TapePath:
 
     def points(self) -> Iterator[PathPoint]:
         """Yield a point every 2 s of every recorded minute; none in minutes without a candle."""
-        ticks, first_ms, seed = self._ticks, self._times_ms[0], self.seed
+        for minute in self.minutes():
+            yield from minute.points()
+
+    def minutes(self) -> Iterator[TapeMinute]:
+        """Yield every recorded minute; a reader that needs no more than its extremes leaves its points alone."""
+        ticks, first_ms = self._ticks, self._times_ms[0]
         for index, time_ms in enumerate(self._times_ms):
-            at = 4 * index
-            start_ms = time_ms - first_ms
-            minute = minute_path(ticks[at], ticks[at + 1], ticks[at + 2], ticks[at + 3], seed=seed)
-            for number, price in enumerate(minute):
-                yield PathPoint(start_ms + number * _POINT_MS, price)
+            open_, high, low, close = ticks[4 * index : 4 * index + 4]
+            yield TapeMinute(time_ms - first_ms, Price(open_), Price(high), Price(low), Price(close), self.seed)
 
     def history(self, *, minutes: int) -> Sequence[Candle]:
         """Return the candles of the `minutes` before the start, newest last, as far as the file and a week reach."""
