@@ -448,6 +448,9 @@ def replay(
     ] = None,
     start: Annotated[str | None, typer.Option(help="Where in the file to begin: 2018-11-14.")] = None,
     hours: Annotated[float | None, typer.Option(min=0.02, help="How long to follow it; default: to the end.")] = None,
+    every: Annotated[
+        float | None, typer.Option(min=0.02, help="Open a trade every so many hours, follow each for --hours (10).")
+    ] = None,
     balance: Annotated[
         int | None, typer.Option(min=0, help="Free sats beside the trade; default: what the rule may spend.")
     ] = None,
@@ -468,10 +471,18 @@ def replay(
         entry=None if entry is None else command.number(entry, "--entry"),
         start=None if start is None else command.instant(start),
         hours=hours,
+        every_hours=every,
         balance_sats=balance,
         funding_rate=command.number(funding_rate, "--funding-rate"),
         seed=seed,
     )
+    if every is not None:
+        many = command.replay_many(options)
+        if as_json:
+            print(json.dumps(many, indent=2))
+        else:
+            command.show_many(many)
+        return
     found = command.replay(options)
     if as_json:
         print(json.dumps(command.as_json(found), indent=2))

@@ -29,6 +29,7 @@ from axisor.features.lab.replay import (
     opened_trade,
     pass_through,
 )
+from axisor.features.lab.replayed_nights import Four, replay_nights
 from axisor.features.lab.rule_file import stored_body
 from axisor.features.margin_guard.deeds import HoldReason
 from axisor.features.margin_guard.rule import GuardRule, Limits, Preset, preset_rule
@@ -41,6 +42,7 @@ from axisor.paper.market.tape import load_tape
 
 PLAIN_STOP: Final = Fraction(35, 100)
 FUNDING_RATE: Final = Decimal("0.0001")
+NIGHT_HOURS: Final = 10.0
 _MINUTE_MS: Final = 60_000
 _AFTER_STORY_MS: Final = 5 * _MINUTE_MS
 _SILENCE_S: Final = 1.5
@@ -61,6 +63,14 @@ _ENDINGS: Final = {
 }
 
 
+_WAYS: Final = {
+    "guarded": "with the guard",
+    "unguarded": "left alone",
+    "plain_stop": "stop at 35 % of room",
+    "limit_at_entry": "same sats at entry",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOptions:
     """What to replay and on which trade; `tape` is a file or the name of a market story."""
@@ -74,6 +84,7 @@ class ReplayOptions:
     entry: Decimal | None = None
     start: datetime | None = None
     hours: float | None = None
+    every_hours: float | None = None
     balance_sats: int | None = None
     funding_rate: Decimal = FUNDING_RATE
     seed: int = 1
@@ -148,23 +159,97 @@ def replay(options: ReplayOptions) -> Replayed:
     """
     side = _side(options.side)
     began = time.monotonic()
-    with _said(f"reading {options.tape}"):
-        history = _history(options)
+    history = _read(options, minutes=_minutes(options.hours))
     seen = _Seen(history)
-    entry = None if options.entry is None else _price(options.entry)
     stretches = iter(seen)
-    is_buy = side is PositionSide.LONG
     opened_at, last_price, first = history.starts_at, history.start_price, None
-    if entry is not None:
-        first, opened_at = _reach(stretches, entry)
-        price = last_price = entry
-    else:
-        price = _quote(last_price, 1, is_buy)
-    opened = _opened(options, side, price, opened_at)
-    if entry is None:
-        price = _quote(last_price, opened.quantity_usd, is_buy)
-        opened = _opened(options, side, price, opened_at)
+    if options.entry is not None:
+        last_price = _price(options.entry)
+        first, opened_at = _reach(stretches, last_price)
+    opened = _opened(options, side, last_price, opened_at)
     rule = _rule(options, opened)
+    four = _four(options, opened, rule, last_price=last_price)
+    if first is not None:
+        for one in four.trades():
+            one.advance(first)
+    pass_through(four.trades(), stretches)
+    return Replayed(
+        history=history,
+        opened=opened,
+        opened_at=opened_at,
+        rule=rule,
+        guarded=four.guarded,
+        alone=four.alone.outcome(),
+        stopped=four.stopped.outcome(),
+        at_entry=None if four.at_entry is None else four.at_entry.outcome(),
+        minutes=seen.count,
+        last_price=seen.last_price,
+        took_s=time.monotonic() - began,
+    )
+
+
+def replay_many(options: ReplayOptions) -> dict[str, Any]:
+    """Return what comes of a new trade every `every_hours` hours, each followed for `hours` (10), as JSON values.
+
+    Raises:
+        ConfigurationError: an option or the file is wrong.
+        AxisorError: the history is shorter than one trade.
+    """
+    if options.entry is not None:
+        raise ConfigurationError("--entry is for one trade: with --every each opens at once", option="--entry")
+    assert options.every_hours is not None
+    side, hours = _side(options.side), options.hours or NIGHT_HOURS
+    history = _read(options, minutes=None)
+    if history.is_invented:
+        raise ConfigurationError("--every is for a file of minutes, not for a story", option="--every")
+
+    def begin(stretch: Stretch) -> Four:
+        last_price = next(price for _, price in stretch.points())
+        opened = _opened(options, side, last_price, stretch.at)
+        return _four(options, opened, _rule(options, opened), last_price=last_price)
+
+    found = replay_nights(
+        _Seen(history), every=timedelta(hours=options.every_hours), lasts=timedelta(hours=hours), begin=begin
+    )
+    if not found.nights:
+        raise AxisorError(f"{history.name} is shorter than the {hours:g} hours of one trade")
+    return {
+        "tape": history.name,
+        "from": _instant(history.starts_at),
+        "side": str(side),
+        "leverage": float(options.leverage),
+        "preset": "custom" if options.rule is not None else options.preset or "hold",
+        "every_hours": options.every_hours,
+        "hours": hours,
+        "nights": found.nights,
+        "died_unguarded": found.died_unguarded,
+        "acted": found.acted,
+        "saved": found.ways["guarded"].saved,
+        "better_than_liquidation": found.better,
+        "worse_than_liquidation": found.worse,
+        "mean_sats_added_share": round(found.added / found.nights, 4),
+        "results": {
+            name: {
+                "saved": way.saved,
+                "ended": way.ended,
+                "mean_result_share": round(way.total / found.nights, 4),
+                "worst_share": round(way.worst, 4),
+            }
+            for name, way in found.ways.items()
+        },
+    }
+
+
+def _read(options: ReplayOptions, *, minutes: int | None) -> History:
+    with _said(f"reading {options.tape}"):
+        return _history(options, minutes)
+
+
+def _minutes(hours: float | None) -> int | None:
+    return None if hours is None else max(1, round(hours * 60))
+
+
+def _four(options: ReplayOptions, opened: Trade, rule: GuardRule, *, last_price: Price) -> Four:
     limit_sats = rule.limits.position_sats
     balance_sats = limit_sats + rule.limits.reserve_sats if options.balance_sats is None else options.balance_sats
 
@@ -172,7 +257,7 @@ def replay(options: ReplayOptions) -> Replayed:
         return ReplayedTrade(
             opened,
             rule,
-            at=opened_at,
+            at=opened.created_at,
             balance_sats=balance_sats,
             put_in_sats=put_in_sats,
             funding_rate=Fraction(options.funding_rate),
@@ -180,25 +265,12 @@ def replay(options: ReplayOptions) -> Replayed:
             last_price=last_price,
         )
 
-    guarded, alone, stopped = trade(rule), trade(None), trade(_plain_stop())
-    at_entry = trade(None, put_in_sats=limit_sats) if limit_sats else None
-    trades = [guarded, alone, stopped, *([] if at_entry is None else [at_entry])]
-    if first is not None:
-        for one in trades:
-            one.advance(first)
-    pass_through(trades, stretches)
-    return Replayed(
-        history=history,
-        opened=opened,
-        opened_at=opened_at,
-        rule=rule,
-        guarded=guarded,
-        alone=alone.outcome(),
-        stopped=stopped.outcome(),
-        at_entry=None if at_entry is None else at_entry.outcome(),
-        minutes=seen.count,
-        last_price=seen.last_price,
-        took_s=time.monotonic() - began,
+    return Four(
+        entry_margin_sats=opened.margin_sats,
+        guarded=trade(rule),
+        alone=trade(None),
+        stopped=trade(_plain_stop()),
+        at_entry=trade(None, put_in_sats=limit_sats) if limit_sats else None,
     )
 
 
@@ -259,15 +331,21 @@ def _price(amount: Decimal) -> Price:
         raise ConfigurationError(f"--entry {amount}: {error.message}", option="--entry") from error
 
 
-def _opened(options: ReplayOptions, side: PositionSide, price: Price, at: datetime) -> Trade:
-    try:
+def _opened(options: ReplayOptions, side: PositionSide, last_price: Price, at: datetime) -> Trade:
+    """Return the trade opened at the quote for its size, or at the entry price that was asked for."""
+
+    def at_price(price: Price) -> Trade:
         return opened_trade(
-            side=side,
-            leverage=Fraction(options.leverage),
-            price=price,
-            margin_sats=options.margin_sats,
-            at=at,
+            side=side, leverage=Fraction(options.leverage), price=price, margin_sats=options.margin_sats, at=at
         )
+
+    is_buy = side is PositionSide.LONG
+    try:
+        if options.entry is not None:
+            return at_price(last_price)
+        # The quote depends on the size, and the size on the quote: the size at the best one decides.
+        at_best = at_price(_quote(last_price, 1, is_buy))
+        return at_price(_quote(last_price, at_best.quantity_usd, is_buy))
     except DomainError as error:
         raise ConfigurationError(f"--leverage, --margin: {error.message}") from error
 
@@ -314,8 +392,7 @@ def _plain_stop() -> GuardRule:
 # Histories
 
 
-def _history(options: ReplayOptions) -> History:
-    most = None if options.hours is None else max(1, round(options.hours * 60))
+def _history(options: ReplayOptions, most: int | None) -> History:
     if options.tape in STORIES and not Path(options.tape).exists():
         if options.start is not None:
             raise ConfigurationError("--start is for a file: a story begins at its beginning", option="--start")
@@ -413,6 +490,39 @@ def as_json(found: Replayed) -> dict[str, Any]:
     }
 
 
+def show_many(found: dict[str, Any], *, console: Console | None = None) -> None:
+    """Print what came of many trades."""
+    console = console or Console(highlight=False)
+    nights, died = found["nights"], found["died_unguarded"]
+
+    def of(count: int, whole: int) -> str:
+        return f"{count:,} ({100 * count / whole:.1f} %)" if whole else "0"
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False)
+
+    say(
+        f"{found['tape']}: {nights:,} times a {found['side']} at {found['leverage']:g}x, {found['preset']}, one every "
+        f"{found['every_hours']:g} h, each for {found['hours']:g} h"
+    )
+    say(f"Left alone, {of(died, nights)} are liquidated. The guard acted on {of(found['acted'], nights)}.")
+    if died:
+        say(
+            f"Of those that would have died: {of(found['saved'], died)} still run, "
+            f"{of(found['better_than_liquidation'], died)} stand better than a liquidation, "
+            f"{of(found['worse_than_liquidation'], died)} worse."
+        )
+    say(f"It put in {100 * found['mean_sats_added_share']:.1f} % of the margin on average.")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("% of the margin", no_wrap=True)
+    for name in ("ended", "mean result", "worst"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, way in found["results"].items():
+        mean, worst = 100 * way["mean_result_share"], 100 * way["worst_share"]
+        table.add_row(_WAYS[name], f"{way['ended']:,}", f"{mean:+.2f}", f"{worst:+.0f}")
+    console.print(table)
+
+
 def _event_json(event: Event) -> dict[str, Any]:
     return {
         "at": _instant(event.at),
@@ -462,9 +572,13 @@ def show(found: Replayed, *, console: Console | None = None) -> None:
     table.add_column("ended", no_wrap=True)
     for name in ("sat put in", "result", "the guard"):
         table.add_column(name, justify="right", no_wrap=True)
-    rows = [("with the guard", guarded), ("left alone", found.alone), ("stop at 35 % of room", found.stopped)]
+    rows = [
+        (_WAYS["guarded"], guarded),
+        (_WAYS["unguarded"], found.alone),
+        (_WAYS["plain_stop"], found.stopped),
+    ]
     if found.at_entry is not None:
-        rows.append(("same sats at entry", found.at_entry))
+        rows.append((_WAYS["limit_at_entry"], found.at_entry))
     for name, outcome in rows:
         kept = "" if outcome is guarded else _kept(guarded.result_sats - outcome.result_sats)
         table.add_row(name, _ENDINGS[outcome.ended_by], f"{outcome.added_sats:,}", f"{outcome.result_sats:+,}", kept)

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from axisor.cli.replay import ReplayOptions, as_json, instant, replay, show
+from axisor.cli.replay import ReplayOptions, as_json, instant, replay, replay_many, show, show_many
 from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.features.lab.rule_file import stored_body
 
@@ -40,12 +41,9 @@ def found(tape: str, **options: Any) -> dict[str, Any]:
 
 
 def told(tape: str, **options: Any) -> str:
-    console = Console(record=True, width=80, file=open(os.devnull, "w", encoding="utf-8"), highlight=False)  # noqa: SIM115, PTH123 - closed with the test
-    try:
-        show(replay(ReplayOptions(tape=tape, **options)), console=console)
-        return console.export_text()
-    finally:
-        console.file.close()
+    console = Console(record=True, width=80, file=StringIO(), highlight=False)
+    show(replay(ReplayOptions(tape=tape, **options)), console=console)
+    return console.export_text()
 
 
 def axisor(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -138,6 +136,47 @@ def test_what_is_told_uses_a_traders_words_and_fits_the_terminal() -> None:
     table = text[text.index("sat put in") - 60 :]
     assert all(len(line) <= 80 for line in table.splitlines()[:5])
     assert "comes to the same" in told("calm", hours=0.1)
+
+
+def a_week_of_waves(folder: Path) -> str:
+    """Return four days of minutes in which the price falls by 6 % in every second half day, and comes back."""
+    rows, before = [], 10_000
+    for minute in range(4 * 24 * 60):
+        part = minute % 1_440
+        price = 10_000 if part < 700 else 10_000 - min(part - 700, 1_440 - part, 60) * 10
+        low, high = min(before, price) - 1, max(before, price) + 1
+        rows.append(f"{1_600_041_600 + 60 * minute},{before},{high},{low},{price}")
+        before = price
+    return a_file(folder, *rows)
+
+
+def test_a_new_trade_every_few_hours_is_counted_and_set_beside_what_else_one_could_do(tmp_path: Path) -> None:
+    tape = a_week_of_waves(tmp_path)
+    many = replay_many(ReplayOptions(tape=tape, every_hours=6, hours=10))
+    assert many["nights"] == 15  # of 16, the last is not followed to its end
+    assert many["died_unguarded"] == many["results"]["unguarded"]["ended"] > 0
+    assert many["saved"] + many["results"]["guarded"]["ended"] >= many["died_unguarded"]
+    assert many["better_than_liquidation"] + many["worse_than_liquidation"] == many["died_unguarded"]
+    assert set(many["results"]) == {"guarded", "unguarded", "plain_stop", "limit_at_entry"}
+    console = Console(record=True, width=80, file=StringIO(), highlight=False)
+    show_many(many, console=console)
+    assert "15 times a long at 25x, hold, one every 6 h, each for 10 h" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"entry": Decimal(10_000)}, ConfigurationError, "--entry is for one trade"),
+        ({"tape": "crash"}, ConfigurationError, "not for a story"),
+        ({"hours": 200.0}, AxisorError, "shorter than the 200 hours"),
+    ],
+)
+def test_many_trades_need_a_file_that_is_long_enough(
+    tmp_path: Path, options: dict[str, Any], error: type[AxisorError], words: str
+) -> None:
+    tape = a_file(tmp_path, *(f"{1_600_041_600 + 60 * minute},10,10,10,10" for minute in range(100)))
+    with pytest.raises(error, match=words):
+        replay_many(ReplayOptions(**{"tape": tape, "every_hours": 1.0, "margin_sats": 40_000_000, **options}))
 
 
 @pytest.mark.parametrize(
