@@ -36,6 +36,7 @@ def test_the_list_names_each_benchmark_without_running_it() -> None:
         "crash",
         "trail-100k",
         "funding-1m",
+        "react",
     ]
 
 

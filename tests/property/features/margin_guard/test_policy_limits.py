@@ -97,7 +97,9 @@ def test_every_decision_is_sound(facts: Facts, rule: GuardRule) -> None:
                 assert side.sign * (deed.target_liquidation_price - after.liquidation_price) >= 0
         case MoveStopDeed(stop_price=stop):
             assert rule.stop_share is not None
-            assert not facts.pending
+            before = facts.trade.stop_loss_price
+            # While sats may be on their way a stop is placed or tightened, never loosened.
+            assert not facts.pending or before is None or side.sign * (stop - before) > 0
             assert not is_at_or_beyond(side, facts.trigger_price, stop)
             assert side.sign * (stop - facts.trade.liquidation_price) >= 0
         case Hold(reason=HoldReason.ROOM, wake=wake):
