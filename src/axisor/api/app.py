@@ -12,7 +12,7 @@ from axisor.api.activity import ActivityView
 from axisor.api.errors import Problem
 from axisor.api.market import PriceView
 from axisor.api.middleware import BodyLimit, Envelope
-from axisor.api.routes import accounts, demo, evidence, guard, history, instance, internal, market, stream
+from axisor.api.routes import accounts, demo, evidence, guard, history, instance, internal, market, rules, stream
 from axisor.api.routes.demo import DemoView
 from axisor.api.routes.market import CandleView
 from axisor.api.services import Services
@@ -64,7 +64,7 @@ def describe_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api = APIRouter(prefix=API_PREFIX, responses=_PROBLEMS)
-    for part in (instance, session, accounts, guard, evidence, history, market, demo):
+    for part in (instance, session, accounts, guard, rules, evidence, history, market, demo):
         api.include_router(part.router)
     api.include_router(stream.router)
 

@@ -22,6 +22,7 @@ from axisor.features.accounts.passwords import Passwords
 from axisor.features.accounts.service import AccountsService
 from axisor.features.accounts.tokens import AccessTokens
 from axisor.features.demo.service import DemoService
+from axisor.features.margin_guard.rule_desk import RuleDesk
 from axisor.features.margin_guard.service import RulesService
 from axisor.features.trading.service import TradingService
 from axisor.features.trading.spending import SpendingService
@@ -46,6 +47,7 @@ class Services:
     trading: TradingService
     spending: SpendingService
     rules: RulesService
+    rule_desk: RuleDesk
     board: WatchBoard
     hub: Hub
     is_demo: bool
@@ -94,6 +96,7 @@ def build(
         trading=TradingService(database=database, valkey=valkey, clock=clock),
         spending=SpendingService(database=database, valkey=valkey, clock=clock),
         rules=RulesService(database=database, valkey=valkey, clock=clock),
+        rule_desk=RuleDesk(database=database, valkey=valkey, clock=clock),
         board=board,
         hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=demo_state),
         is_demo=is_demo,

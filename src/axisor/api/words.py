@@ -90,6 +90,10 @@ class _Line:
         """Return a part of the sentence only where its figure is known."""
         return "" if self._data.get(name) is None else text()
 
+    def if_positive(self, name: str, text: Callable[[], str]) -> str:
+        """Return a part of the sentence only where its figure is above 0."""
+        return text() if (self._data.get(name) or 0) > 0 else ""
+
 
 def _grouped(value: int) -> str:
     return f"{value:,}".replace(",", " ")
@@ -118,7 +122,12 @@ _PRESETS: Final = {
     "hold_longer": ("Hold longer", "Segurar mais"),
     "cut": ("Cut", "Cortar"),
     "custom": ("own rule", "regra própria"),
-    "None": ("none", "nenhuma"),
+    "None": ("none of its own", "nenhuma própria"),
+}
+_SHORT_OF: Final = {
+    "balance": ("the free balance does not hold them", "o saldo livre não os tem"),
+    "day_limit": ("the limit of 24 hours leaves less", "o limite de 24 horas deixa menos"),
+    "account_limit": ("the limit of the account leaves less", "o limite da conta deixa menos"),
 }
 _COMMANDS: Final = {
     "close_trade": ("close", "fechar"),
@@ -171,6 +180,18 @@ def _scope(line: _Line, whole: str) -> str:
     return "" if line.get("scope") == "trade" else f" ({name})" if name else f" ({whole})"
 
 
+def _of_scope_en(line: _Line) -> str:
+    return {"user": " for all accounts", "account": " for the account", "cross": " for the cross position"}.get(
+        str(line.get("scope")), ""
+    )
+
+
+def _of_scope_pt(line: _Line) -> str:
+    return {"user": " para todas as contas", "account": " para a conta", "cross": " para a posição cruzada"}.get(
+        str(line.get("scope")), ""
+    )
+
+
 _EN: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.RESCUE_CONFIRMED: lambda d: (
         f"room {d.share('room_share')} → added {d.sats('amount_sats')}{_liquidation(d, 'liquidation')}{_times_en(d)}"
@@ -207,6 +228,16 @@ _EN: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.TRADE_SEEN: lambda d: (
         f"new {d.word('side', _SIDES)} at {d.price('entry_price')}, {d.sats('margin_sats')}; "
         f"guard: {d.word('preset', _PRESETS)}"
+        + d.if_positive("may_spend_sats", lambda: f", may spend {d.sats('may_spend_sats')}")
+        + d.if_known("covered_to_price", lambda: f"; covers to {d.price('covered_to_price')}")
+        + d.if_known("shortfall_sats", lambda: f". {d.sats('shortfall_sats')} short: {d.word('short_of', _SHORT_OF)}")
+        + d.if_known(
+            "suggested_preset",
+            lambda: (
+                f". {d.word('asked_preset', _PRESETS)} is not offered above 50x, a top-up would come too late; "
+                f"{d.word('suggested_preset', _PRESETS)} would close in time"
+            ),
+        )
     ),
     ActivityKind.TRADE_CLOSED: lambda d: (
         f"{d.word('close_reason', _CLOSE_REASONS)} · result {d.signed_sats('result_sats')}"
@@ -218,7 +249,11 @@ _EN: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.WATCH_BACK: lambda d: f"watching again after {d.number('gap_s')} s",
     ActivityKind.FOREIGN_TOP_UP: lambda d: f"{d.sats('amount_sats')} were added, not by Axisor",
     ActivityKind.TAKEN_BACK: lambda d: f"{d.sats('amount_sats')} taken back, the limit is refilled by as much",
-    ActivityKind.RULE_CHANGED: lambda d: f"rule changed: {d.word('preset', _PRESETS)}",
+    ActivityKind.RULE_CHANGED: lambda d: (
+        "not guarded any more, as its owner said"
+        if d.get("is_guarded") is False
+        else f"rule changed{_of_scope_en(d)}: {d.word('preset', _PRESETS)}"
+    ),
     ActivityKind.FUNDING_PAID: lambda d: f"funding {d.signed_sats('fee_sats')}",
     ActivityKind.REQUEST_SETTLED: lambda d: f"request to {d.word('command', _COMMANDS)}: {d.word('status', _STATUSES)}",
 }
@@ -263,6 +298,16 @@ _PT: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.TRADE_SEEN: lambda d: (
         f"novo {d.word('side', _SIDES)} a {d.price('entry_price')}, {d.sats('margin_sats')}; "
         f"guarda: {d.word('preset', _PRESETS)}"
+        + d.if_positive("may_spend_sats", lambda: f", pode gastar {d.sats('may_spend_sats')}")
+        + d.if_known("covered_to_price", lambda: f"; cobre até {d.price('covered_to_price')}")
+        + d.if_known("shortfall_sats", lambda: f". Faltam {d.sats('shortfall_sats')}: {d.word('short_of', _SHORT_OF)}")
+        + d.if_known(
+            "suggested_preset",
+            lambda: (
+                f". {d.word('asked_preset', _PRESETS)} não é oferecido acima de 50x, o reforço chegaria tarde; "
+                f"{d.word('suggested_preset', _PRESETS)} fecharia a tempo"
+            ),
+        )
     ),
     ActivityKind.TRADE_CLOSED: lambda d: (
         f"{d.word('close_reason', _CLOSE_REASONS)} · resultado {d.signed_sats('result_sats')}"
@@ -274,7 +319,11 @@ _PT: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.WATCH_BACK: lambda d: f"vigiando de novo após {d.number('gap_s')} s",
     ActivityKind.FOREIGN_TOP_UP: lambda d: f"{d.sats('amount_sats')} foram adicionados, não pelo Axisor",
     ActivityKind.TAKEN_BACK: lambda d: f"{d.sats('amount_sats')} retirados de volta, o limite foi recomposto",
-    ActivityKind.RULE_CHANGED: lambda d: f"regra alterada: {d.word('preset', _PRESETS)}",
+    ActivityKind.RULE_CHANGED: lambda d: (
+        "sem guarda a partir de agora, a pedido"
+        if d.get("is_guarded") is False
+        else f"regra alterada{_of_scope_pt(d)}: {d.word('preset', _PRESETS)}"
+    ),
     ActivityKind.FUNDING_PAID: lambda d: f"funding {d.signed_sats('fee_sats')}",
     ActivityKind.REQUEST_SETTLED: lambda d: (
         f"pedido para {d.word('command', _COMMANDS)}: {d.word('status', _STATUSES)}"

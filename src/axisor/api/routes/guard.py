@@ -11,11 +11,12 @@ from pydantic import Field
 
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.domain.margin import leverage
+from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.accounts.auth import CallerDependency, TraderDependency
 from axisor.features.lab.nights import nights_like_2018
-from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, Close, TopUp
-from axisor.features.margin_guard.service import RuleChange, RulePreview
+from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, Close, GuardRule, TopUp
+from axisor.features.margin_guard.service import RuleChange
 from axisor.features.margin_guard.views import Nights, Preview, preview, rule_view
 from axisor.features.trading.spending import Scope
 from axisor.features.trading.views import RuleView, share_number
@@ -146,7 +147,7 @@ async def preview_rule(
     planned = await services.rules.preview(
         body.change(), user_id=caller.user_id, exchange_account_id=exchange_account_id, trade_id=trade_id
     )
-    return answer(preview(planned.plan, _nights(planned)))
+    return answer(preview(planned.plan, nights_of(planned.rule, planned.trade)))
 
 
 @router.post("/guard/stop-spending", response_model=StoppedView, summary="Spend nothing more by rule")
@@ -178,18 +179,18 @@ async def resume_spending(services: ServicesDependency, caller: TraderDependency
     )
 
 
-def _nights(shown: RulePreview) -> Nights | None:
+def nights_of(rule: GuardRule, trade: Trade) -> Nights | None:
     """Return what the nearest rule that was simulated did to a hundred nights; None where none is near.
 
     Simulated were full refills with the usual safety stop and no step that closes: other rules get no figures.
     """
-    top_up, trade = shown.rule.rung(TopUp), shown.trade
+    top_up = rule.rung(TopUp)
     is_simulated = (
         top_up is not None
         and isinstance(top_up.action, TopUp)
         and top_up.action.refill_share == 1
-        and shown.rule.stop_share == DEFAULT_STOP_SHARE
-        and shown.rule.rung(Close) is None
+        and rule.stop_share == DEFAULT_STOP_SHARE
+        and rule.rung(Close) is None
     )
     if not is_simulated or top_up is None or top_up.room_share is None or trade.entry_margin_sats is None:
         return None
@@ -198,7 +199,7 @@ def _nights(shown: RulePreview) -> Nights | None:
             quantity_usd=trade.quantity_usd, price=trade.entry_price or trade.price, margin_sats=trade.entry_margin_sats
         ),
         top_up_share=top_up.room_share,
-        position_limit_share=Fraction(shown.rule.limits.position_sats, trade.entry_margin_sats),
+        position_limit_share=Fraction(rule.limits.position_sats, trade.entry_margin_sats),
     )
     if found is None:
         return None

@@ -43,6 +43,7 @@ __all__ = [
     "fires_now",
     "opening_cost_sats",
     "plan",
+    "standing_stop",
     "walk",
     "with_margin",
 ]
@@ -195,7 +196,7 @@ def plan(
         if event.what is What.TOP_UP
     )
     last = events[-1]
-    stop_price = _stop(trade, rule, full, user_stop_price)
+    stop_price = standing_stop(trade, rule, full=full, user_stop_price=user_stop_price)
     returned_sats = last.sats if last.what in ENDS else 0
     return Plan(
         full_room=full,
@@ -351,7 +352,7 @@ def _end(
     trade: Trade, rule: GuardRule, full: Fraction, user_stop_price: Price | None, fee_rate: Fraction
 ) -> PlannedEvent:
     """Return what ends the trade as it stands: the stop or, without one before it, liquidation."""
-    stop = _stop(trade, rule, full, user_stop_price)
+    stop = standing_stop(trade, rule, full=full, user_stop_price=user_stop_price)
     if stop is None or is_at_or_beyond(trade.side, stop, trade.liquidation_price):
         return _ended(trade, What.LIQUIDATION, trade.liquidation_price, fee_rate, None)
     if stop == rule.give_up_price:  # the stop stands there: exchange and guard close at the same price
@@ -370,7 +371,9 @@ def _ended(trade: Trade, what: What, price: Price, fee_rate: Fraction, rung: str
     )
 
 
-def _stop(trade: Trade, rule: GuardRule, full: Fraction, user_stop_price: Price | None) -> Price | None:
+def standing_stop(
+    trade: Trade, rule: GuardRule, *, full: Fraction, user_stop_price: Price | None = None
+) -> Price | None:
     """Return the stop that stands at the exchange: the owner's own, the rule's, or the one the trade has."""
     if user_stop_price is not None:
         return user_stop_price
