@@ -62,3 +62,48 @@ def test_every_kind_has_words_even_where_figures_are_missing(kind: ActivityKind,
 )
 def test_the_language_follows_the_locale(tag: str | None, language: Language) -> None:
     assert language_of(tag) == language
+
+
+SEEN = {
+    "label": "25x long",
+    "side": "long",
+    "entry_price": 62_000,
+    "margin_sats": 400_000,
+    "preset": "hold",
+    "may_spend_sats": 400_000,
+    "covered_to_price": 57_674,
+    "shortfall_sats": None,
+    "short_of": None,
+    "asked_preset": "hold",
+    "suggested_preset": None,
+}
+
+
+def test_a_new_trade_is_told_with_what_its_guard_may_spend_and_how_far_it_covers() -> None:
+    told = line(ActivityKind.TRADE_SEEN, SEEN)
+    assert told.endswith("new long at 62 000, 400 000 sat; guard: Hold, may spend 400 000 sat; covers to 57 674")
+    short = line(ActivityKind.TRADE_SEEN, SEEN | {"shortfall_sats": 250_000, "short_of": "balance"}, "pt")
+    assert short.endswith("cobre até 57 674. Faltam 250 000 sat: o saldo livre não os tem")
+
+
+def test_a_preset_that_does_not_suit_a_new_trade_is_told_with_what_would() -> None:
+    given = SEEN | {"preset": "watch", "may_spend_sats": 0, "suggested_preset": "cut"}
+    told = line(ActivityKind.TRADE_SEEN, given)
+    assert "guard: Watch; covers to" in told
+    assert told.endswith("Hold is not offered above 50x, a top-up would come too late; Cut would close in time")
+    assert "Segurar não é oferecido acima de 50x" in line(ActivityKind.TRADE_SEEN, given, "pt")
+
+
+@pytest.mark.parametrize(
+    ("data", "en", "pt"),
+    [
+        ({"preset": "cut", "scope": "trade"}, "rule changed: Cut", "regra alterada: Cortar"),
+        ({"preset": "hold", "scope": "user"}, "for all accounts: Hold", "para todas as contas: Segurar"),
+        ({"preset": None, "scope": "account"}, "for the account: none of its own", "para a conta: nenhuma própria"),
+        ({"preset": "cut", "scope": "cross"}, "for the cross position: Cut", "para a posição cruzada: Cortar"),
+        ({"preset": None, "is_guarded": False}, "not guarded any more", "sem guarda a partir de agora"),
+    ],
+)
+def test_a_change_of_a_rule_names_its_scope(data: dict[str, Any], en: str, pt: str) -> None:
+    assert en in line(ActivityKind.RULE_CHANGED, data)
+    assert pt in line(ActivityKind.RULE_CHANGED, data, "pt")
