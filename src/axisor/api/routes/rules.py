@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from axisor.api.routes.guard import nights_of
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.api.routes.rule_bodies import (
     GuardRuleBody,
@@ -20,20 +19,30 @@ from axisor.api.routes.rule_bodies import (
     rule_document,
 )
 from axisor.api.services import Services
+from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, UserId
 from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.lab.nights import NightsCard, PresetName, nights_card
 from axisor.features.margin_guard.ladder import Ladder
+from axisor.features.margin_guard.new_trades import entry_leverage, entry_margin_sats
 from axisor.features.margin_guard.repository import AccountScope, CrossScope, TradeScope, UserScope
-from axisor.features.margin_guard.rule import Preset
+from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, GuardRule, Preset
 from axisor.features.margin_guard.rule_desk import Draft, ScopeRules
 from axisor.features.margin_guard.rulebook import NewTrades
-from axisor.features.margin_guard.views import Nights
+from axisor.features.margin_guard.steps import Close, Reduce, TopUp
 from axisor.infra.wire import Body, answer
 
 router = APIRouter(tags=["guard"])
 
 _ACCOUNT: Final = "/accounts/{exchange_account_id}"
 _TRADE: Final = _ACCOUNT + "/trades/{trade_id}"
+_NAMES: Final[dict[Preset, PresetName]] = {
+    Preset.WATCH: "watch",
+    Preset.HOLD: "hold",
+    Preset.HOLD_LONGER: "hold_longer",
+    Preset.CUT: "cut",
+    Preset.CUSTOM: "custom",
+}
 
 
 class SaveRuleBody(Body):
@@ -117,7 +126,7 @@ class GuardedView:
 class LadderPreview(Ladder):
     """What a rule would do as the price goes on toward liquidation, and what rules like it did to 100 nights."""
 
-    nights: Nights | None
+    nights: NightsCard | None
 
 
 @router.get("/guard/rule", response_model=OwnRuleView, summary="The person's rule")
@@ -296,7 +305,7 @@ async def preview_ladder(
         last_price=_last_price(services),
         funding_rate=rate,
     )
-    return answer(asdict(shown.ladder) | {"nights": nights_of(shown.rule, shown.trade)})
+    return answer(asdict(shown.ladder) | {"nights": _nights(shown.rule, shown.trade)})
 
 
 async def _account_rules(services: Services, user_id: UserId, exchange_account_id: ExchangeAccountId) -> dict[str, Any]:
@@ -333,6 +342,27 @@ def _scope_rules(rules: ScopeRules, *, own: Scope, inherited: Scope) -> dict[str
 
 def _new_trades(chosen: NewTrades) -> NewTradesView:
     return NewTradesView(preset=chosen.preset, is_chosen=chosen.is_chosen, version=chosen.version)
+
+
+def _nights(rule: GuardRule, trade: Trade) -> NightsCard | None:
+    """Return what the nearest rule that was simulated did to a hundred nights; None where none is near.
+
+    Simulated were Watch, Cut and full refills with the usual safety stop and nothing that reduces or closes.
+    """
+    if rule.preset in {Preset.WATCH, Preset.CUT}:
+        return nights_card(preset=_NAMES[rule.preset], leverage=entry_leverage(trade))
+    top_ups = [rung for rung in rule.rungs if rung.is_top_up]
+    if len(top_ups) != 1 or rule.stop_share != DEFAULT_STOP_SHARE or rule.give_up_price is not None:
+        return None
+    (top_up,) = top_ups
+    if top_up.action != TopUp(Fraction(1)) or rule.rung(Close, Reduce) is not None:
+        return None
+    return nights_card(
+        preset=_NAMES[rule.preset],
+        leverage=entry_leverage(trade),
+        limit_margins=Fraction(rule.limits.position_sats, entry_margin_sats(trade)),
+        top_up_share=top_up.room_share,
+    )
 
 
 def _last_price(services: Services) -> Price | None:

@@ -214,7 +214,8 @@ class RuleDesk:
             position = await self._running(connection, holdings, trade_id)
         trade = position.trade
         _check_for_trade(rule, trade)
-        held = rule_for(trade, own=rule, account=holdings.book.account, user=holdings.book.user)
+        named = _named_for_trade(rule, trade, wide=holdings.book.inherited(trade))
+        held = rule_for(trade, own=named, account=holdings.book.account, user=holdings.book.user)
         assert held is not None
         found = _conflicts(holdings, position, held, last_price)
         shown = ladder(
