@@ -1,7 +1,5 @@
-"""The documents say what is true: links, paths, settings, options; and the code's own words stay in the code."""
+"""The documents say what is true: links, paths, settings, options."""
 
-import ast
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +20,6 @@ VARIABLE: Final = re.compile(r"\bAXISOR_[A-Z0-9]+(?:_[A-Z0-9]+)*\b")
 OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 CODE_BLOCK: Final = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HEADING: Final = re.compile(r"^(#+) (.+)$", re.MULTILINE)
-OWN_WORDS: Final = re.compile(
-    r"\b(rungs?|arming|re-?arm(ed|s)?|hysteresis|histerese|intents?|fences?|fencing|outbox)\b", re.IGNORECASE
-)
 
 TOOLS: Final = (  # read variables that are no settings
     "axisor",
@@ -67,42 +62,6 @@ def commands(command: click.Command) -> Iterator[click.Command]:
 
 
 COMMANDS: Final = tuple(commands(typer.main.get_command(app)))
-
-
-def help_texts() -> Iterator[str]:
-    for command in COMMANDS:
-        yield from (command.help or "", command.epilog or "")
-        yield from (str(getattr(parameter, "help", "") or "") for parameter in command.params)
-
-
-def spoken(path: Path) -> Iterator[str]:
-    """Return the strings of a module that are not documentation."""
-    tree = ast.parse(text_of(path))
-    told = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
-            yield node.value
-
-
-def leaves(tree: object) -> Iterator[str]:
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from leaves(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from leaves(value)
-    else:
-        yield str(tree)
-
-
-def own_words_in(texts: Iterator[str]) -> list[str]:
-    return [text for text in texts if OWN_WORDS.search(text)]
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -158,30 +117,5 @@ def test_the_translation_of_the_readme_has_the_same_parts() -> None:
     assert shape(one) == shape(other)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "web/src/locales").glob("*.json")), ids=lambda path: path.name)
-def test_pages_speak_the_persons_words(path: Path) -> None:
-    assert own_words_in(leaves(json.loads(text_of(path)))) == []
-
-
 def test_pages_have_words_in_both_languages() -> None:
     assert {path.stem for path in (ROOT / "web/src/locales").glob("*.json")} == {"en", "pt-BR"}
-
-
-def test_lines_for_the_terminal_speak_the_persons_words() -> None:
-    assert own_words_in(spoken(ROOT / "src/axisor/api/words.py")) == []
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "src/axisor/cli").glob("*.py")), ids=lambda path: path.name)
-def test_commands_speak_the_persons_words(path: Path) -> None:
-    said = (text for text in spoken(path) if "select " not in text)  # SQL is not shown to anybody
-    assert own_words_in(said) == []
-
-
-def test_help_speaks_the_persons_words() -> None:
-    assert own_words_in(help_texts()) == []
-    assert len(COMMANDS) > 8
-
-
-@pytest.mark.parametrize("text", ["the next rung", "An outbox row", "is re-armed", "a Fence", "intents wait"])
-def test_the_codes_words_are_recognised(text: str) -> None:
-    assert OWN_WORDS.search(text)
