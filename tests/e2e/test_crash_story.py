@@ -1,7 +1,8 @@
 """The crash of the demo with real processes: three endings, judged by the exchange's own books alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from tests.fixtures.stack import PaperAccount, Stack, hold_rule, running_stack, 
 from axisor.cli.ledger import replay
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import Price
+from axisor.features.margin_guard import record
+from axisor.features.margin_guard.policy import AddMarginDeed, Deed, Facts, Hold, decide
+from axisor.features.margin_guard.rule import GuardRule
 
 SPEED = 5
 ENTRY = Price(124_000)  # 62,000 USD
@@ -110,7 +114,15 @@ def prepare(stack: Stack, *, is_guard_on: bool = True) -> Story:
     return Story(stack, guarded, unguarded, ids)
 
 
-def test_one_is_rescued_one_was_never_in_danger_one_is_closed_by_its_stop(stack: Stack) -> None:
+def one_sat_more(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
+    """Decide as the policy does, but for a sat."""
+    deed = decide(facts, rule, now=now)
+    return replace(deed, amount_sats=deed.amount_sats + 1) if isinstance(deed, AddMarginDeed) else deed
+
+
+def test_one_is_rescued_one_was_never_in_danger_one_is_closed_by_its_stop(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     story = prepare(stack)
 
     story.play()
@@ -122,6 +134,11 @@ def test_one_is_rescued_one_was_never_in_danger_one_is_closed_by_its_stop(stack:
     assert again["different"] == []
     assert again["compared"] >= 5
     assert again["of_another_code_version"] == 0
+
+    monkeypatch.setattr(record, "decide", one_sat_more)
+    changed = replay(stack.environment(), account=None, since=None)
+    assert changed["compared"] == again["compared"]
+    assert {field["field"] for each in changed["different"] for field in each["fields"]} >= {"decision.amount_sats"}
 
 
 def test_the_same_crash_with_the_guard_switched_off_breaks_the_promises(stack: Stack) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from axisor.cli.instance_database import worker_database
 from axisor.domain.errors import ConfigurationError
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.execution.ledger import list_ledgers
@@ -15,10 +18,17 @@ from axisor.features.execution.ledger import verify as verify_ledger
 from axisor.features.margin_guard.replay import replay as replay_decisions
 from axisor.infra.code_version import code_version
 from axisor.infra.db.session import Database, make_engine
-from axisor.settings import load
 
 
-def verify(environ: Mapping[str, str], *, account: str | None) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which instance's ledger is meant, where the environment names no database."""
+
+    data_dir: Path | None = None
+    wants_demo: bool | None = None
+
+
+def verify(environ: Mapping[str, str], *, account: str | None, place: Place = Place()) -> dict[str, Any]:
     """Return what a walk along the chains found, as JSON values; `is_whole` is the verdict."""
 
     async def work(connection: AsyncConnection, accounts: list[ExchangeAccountId]) -> dict[str, Any]:
@@ -39,10 +49,12 @@ def verify(environ: Mapping[str, str], *, account: str | None) -> dict[str, Any]
             ],
         }
 
-    return asyncio.run(_with_accounts(environ, account, work))
+    return _in_database(environ, place, account, work)
 
 
-def replay(environ: Mapping[str, str], *, account: str | None, since: str | None) -> dict[str, Any]:
+def replay(
+    environ: Mapping[str, str], *, account: str | None, since: str | None, place: Place = Place()
+) -> dict[str, Any]:
     """Return every decision that the present code decides otherwise, as JSON values, and how many were compared."""
     start = None if since is None else _instant(since)
 
@@ -76,15 +88,20 @@ def replay(environ: Mapping[str, str], *, account: str | None, since: str | None
             "different": different,
         }
 
-    return asyncio.run(_with_accounts(environ, account, work))
+    return _in_database(environ, place, account, work)
 
 
 type _Work = Callable[[AsyncConnection, list[ExchangeAccountId]], Awaitable[dict[str, Any]]]
 
 
-async def _with_accounts(environ: Mapping[str, str], account: str | None, work: _Work) -> dict[str, Any]:
+def _in_database(environ: Mapping[str, str], place: Place, account: str | None, work: _Work) -> dict[str, Any]:
+    with worker_database(environ, data_dir=place.data_dir, wants_demo=place.wants_demo) as url:
+        return asyncio.run(_with_accounts(url, account, work))
+
+
+async def _with_accounts(url: str, account: str | None, work: _Work) -> dict[str, Any]:
     """Do the work in one snapshot of the database, as the worker's role, which sees every account and owns nothing."""
-    database = Database(make_engine(load(environ).database.worker_url, application_name="axisor-ledger"))
+    database = Database(make_engine(url, application_name="axisor-ledger"))
     try:
         async with database.transaction() as connection:
             await connection.execute(text("set transaction isolation level repeatable read, read only"))

@@ -349,17 +349,20 @@ def _instances(data_dir: Path | None) -> Path:
 
 
 _LEDGER_ACCOUNT_HELP: Final = "Its name or id; default: every account."
+_LEDGER_DEMO_HELP: Final = "Which instance's; default: the demo until a real account is connected."
 
 
 @_ledger_app.command("verify", epilog="Example: axisor ledger verify --account night --json")
 def verify_ledger(
     account: Annotated[str | None, typer.Option(help=_LEDGER_ACCOUNT_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+    demo: Annotated[bool | None, typer.Option("--demo/--no-demo", help=_LEDGER_DEMO_HELP)] = None,
 ) -> None:
     """Recompute every hash of the ledger and name the first entry that was changed, moved or removed."""
-    from axisor.cli.ledger import verify
+    from axisor.cli.ledger import Place, verify
 
-    found = verify(os.environ, account=account)
+    found = verify(os.environ, account=account, place=Place(data_dir=data_dir, wants_demo=demo))
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -378,11 +381,13 @@ def replay_ledger(
     account: Annotated[str | None, typer.Option(help=_LEDGER_ACCOUNT_HELP)] = None,
     since: Annotated[str | None, typer.Option(help="A day or an instant in UTC; default: from the beginning.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+    demo: Annotated[bool | None, typer.Option("--demo/--no-demo", help=_LEDGER_DEMO_HELP)] = None,
 ) -> None:
     """Decide everything again from its stored inputs with the present code, and show every difference."""
-    from axisor.cli.ledger import replay
+    from axisor.cli.ledger import Place, replay
 
-    found = replay(os.environ, account=account, since=since)
+    found = replay(os.environ, account=account, since=since, place=Place(data_dir=data_dir, wants_demo=demo))
     if as_json:
         print(json.dumps(found, indent=2))
     else:

@@ -21,6 +21,8 @@ COMMANDS = [
     ["exchange", "account", "create"],
     ["exchange", "control"],
     ["migrate"],
+    ["ledger", "verify"],
+    ["ledger", "replay"],
     ["replay"],
     ["doctor"],
 ]
@@ -60,6 +62,8 @@ def test_the_version_is_one_line(tmp_path: Path) -> None:
         (["migrate"], {}, 2, "axisor: AXISOR_DATABASE_OWNER_URL is not set"),
         (["migrate"], {"AXISOR_DATABSE_URL": "x"}, 2, "did you mean AXISOR_DATABASE_URL"),
         (["up"], {"AXISOR_QUIET_PERIOD_S": "1"}, 2, "axisor: AXISOR_QUIET_PERIOD_S is 1: it must be at least 40"),
+        (["ledger", "verify"], {"AXISOR_DATA_DIR": "/nowhere"}, 2, "there is no database in /nowhere/demo: run"),
+        (["ledger", "replay", "--since", "soon"], {}, 2, "--since is a day or an instant"),
         (["exchange", "--faults", "nonsense"], {}, 2, "--faults"),
         (["exchange", "--tape-start", "yesterday"], {}, 2, "--tape-start yesterday is not a date"),
         (["exchange", "account", "create", "--port", "1", "--balance", "5"], {}, 2, "no paper exchange"),

@@ -1,8 +1,11 @@
 """`axisor up` on real engines and real roles: one command starts everything, and nothing survives it."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,4 +91,34 @@ def test_after_a_kill_of_the_parent_nothing_lives_on_and_the_next_start_recovers
     assert not url.endswith(":8000")
     assert "8000 is taken by another program: using " in again.output
     assert again.end(signal.SIGHUP) == 0
+    assert belonging_to(open_folder) == []
+
+
+def test_the_ledger_is_verified_beside_the_running_instance_and_after_its_end_without_any_variable(
+    up_in: Callable[..., Up], open_folder: Path
+) -> None:
+    up = up_in()
+    up.await_open()
+
+    def look(command: str) -> subprocess.CompletedProcess[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AXISOR_")}
+        here = Path(__file__).resolve().parents[3] / "src"
+        return subprocess.run(
+            [sys.executable, "-m", "axisor", "ledger", command, "--data-dir", str(open_folder), "--json"],
+            env={**clean, "PYTHONPATH": str(here)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def has_entries() -> bool:
+        return any(each["entries"] for each in json.loads(look("verify").stdout)["accounts"])
+
+    assert eventually(has_entries)
+    again = look("replay")
+    assert (again.returncode, json.loads(again.stdout)["different"]) == (0, [])
+    assert up.end(signal.SIGTERM) == 0
+    after = look("verify")
+    assert (after.returncode, json.loads(after.stdout)["is_whole"]) == (0, True), after.stderr
     assert belonging_to(open_folder) == []
