@@ -9,10 +9,10 @@ from typing import Final
 
 from axisor.domain.commands import AddMargin, CashIn, CloseTrade, CommandName, SetStopLoss
 from axisor.domain.counter import added_sats
-from axisor.domain.trades import CloseReason, Trade
+from axisor.domain.trades import CloseReason, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, IntentId, Price, TradeId
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind
-from axisor.features.margin_guard.backstop import StopStanding
+from axisor.features.margin_guard.backstop import StopStanding, was_dropped_at_cash_in
 from axisor.features.margin_guard.policy import PendingTopUp, RungState, full_room
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.rulebook import RuleBook
@@ -285,6 +285,23 @@ class WatchedTrade:
             if cause.kind is not CauseKind.BACKSTOP or cause in kept
         }
         self._forget_old_stops()
+
+    def note_stop(self, trade: Trade) -> Price | None:
+        """Take what a reading shows of the stop; return ours where its owner took it away.
+
+        A value we never set is theirs, one that vanished stays away; what the exchange dropped at a cash-in comes back.
+        """
+        stop, before = trade.stop_loss_price, self.trade.stop_loss_price
+        if stop is not None:
+            if stop in self.own_stops and trade.trailing_distance is None:
+                self.own_stop_price = stop
+                self.is_stop_removed = False
+            return None
+        was_ours = before is not None and before in self.own_stops and self.trade.trailing_distance is None
+        if not was_ours or trade.status is not TradeStatus.RUNNING or was_dropped_at_cash_in(self.trade, trade):
+            return None
+        self.is_stop_removed = True
+        return before
 
     def take_own_stop(self, price: Price) -> None:
         """Take a stop as the one we set last; an older one of ours that came back would be the owner's doing."""

@@ -16,7 +16,6 @@ from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, T
 from axisor.domain.units import ExchangeAccountId, TradeId, usd_number
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import probable_close_reason
-from axisor.features.margin_guard.backstop import was_dropped_at_cash_in
 from axisor.features.margin_guard.marks import step_price
 from axisor.features.margin_guard.plan import opening_cost_sats
 from axisor.features.margin_guard.steps import TOP_UPS
@@ -256,19 +255,11 @@ class AccountReader:
             watched.explained_funding_sum = trade.sum_funding_fees_sats
 
     def _note_stop(self, watched: WatchedTrade, trade: Trade) -> None:
-        """Tell our stops from the owner's: a value we never set is theirs, and one that vanished stays away."""
-        stop, before = trade.stop_loss_price, watched.trade.stop_loss_price
-        had_ours = before is not None and before in watched.own_stops and watched.trade.trailing_distance is None
-        if stop is None and had_ours and trade.status is TradeStatus.RUNNING:
-            if was_dropped_at_cash_in(watched.trade, trade):
-                log.info("stop_dropped_at_cash_in", account=self._account_id, trade_id=trade.trade_id)
-                return
-            watched.is_stop_removed = True
-            price = None if before is None else usd_number(before)
-            self._chronicle.tell(watched, ActivityKind.STOP_REMOVED, Severity.CAUTION, {"stop_price": price})
-        if stop is not None and stop in watched.own_stops and trade.trailing_distance is None:
-            watched.own_stop_price = stop
-            watched.is_stop_removed = False
+        """Tell our stops from the owner's, and say so where ours was taken away."""
+        removed = watched.note_stop(trade)
+        if removed is not None:
+            data = {"stop_price": usd_number(removed)}
+            self._chronicle.tell(watched, ActivityKind.STOP_REMOVED, Severity.CAUTION, data)
 
     async def _read_end(self, watched: WatchedTrade, *, lane: Lane) -> None:
         """Find a trade that no longer runs in the lists of ended ones; until it is found its end is not known."""
