@@ -147,6 +147,18 @@ _COMMANDS: Final = {
     "swap": ("swap", "trocar"),
     "withdraw_lightning": ("withdraw over Lightning", "sacar pela Lightning"),
 }
+_DEGRADED: Final = {
+    "price_stale": ("the price is stale", "o preço está desatualizado"),
+    "stream_down": ("the live connection to the exchange is down", "a conexão ao vivo com a corretora caiu"),
+    "account_unread": ("the account cannot be read", "a conta não pode ser lida"),
+    "data_disagree": ("the exchange states two different prices", "a corretora informa dois preços diferentes"),
+    "clock_skew": ("the clocks disagree", "os relógios não concordam"),
+    "key_refused": ("the exchange refuses the key", "a corretora recusa a chave"),
+    "database_away": ("the database does not answer", "o banco de dados não responde"),
+    "exchange_degraded": ("the exchange does not answer", "a corretora não responde"),
+    "funding_unexplained": ("a funding fee is not explained yet", "uma taxa de funding ainda não está explicada"),
+    "rule_unreadable": ("a rule cannot be read", "uma regra não pode ser lida"),
+}
 _STATUSES: Final = {
     "confirmed": ("done", "feito"),
     "refused": ("refused", "recusado"),
@@ -247,6 +259,8 @@ _EN: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.SPENDING_RESUMED: lambda d: f"spending allowed again{_scope(d, 'everything')}",
     ActivityKind.WATCH_LOST: lambda _: "NOBODY IS WATCHING: only the safety stops remain",
     ActivityKind.WATCH_BACK: lambda d: f"watching again after {d.number('gap_s')} s",
+    ActivityKind.DATA_DEGRADED: lambda d: f"ATTENTION: {d.word('reason', _DEGRADED)}; safety stops stay",
+    ActivityKind.DATA_RECOVERED: lambda d: f"right again after {d.number('after_s')} s: {d.word('reason', _DEGRADED)}",
     ActivityKind.FOREIGN_TOP_UP: lambda d: f"{d.sats('amount_sats')} were added, not by Axisor",
     ActivityKind.TAKEN_BACK: lambda d: f"{d.sats('amount_sats')} taken back, the limit is refilled by as much",
     ActivityKind.RULE_CHANGED: lambda d: (
@@ -317,6 +331,10 @@ _PT: Final[dict[ActivityKind, _Words]] = {
     ActivityKind.SPENDING_RESUMED: lambda d: f"gastos permitidos de novo{_scope(d, 'tudo')}",
     ActivityKind.WATCH_LOST: lambda _: "NINGUÉM ESTÁ VIGIANDO: restam só os stops de segurança",
     ActivityKind.WATCH_BACK: lambda d: f"vigiando de novo após {d.number('gap_s')} s",
+    ActivityKind.DATA_DEGRADED: lambda d: f"ATENÇÃO: {d.word('reason', _DEGRADED)}; os stops de segurança ficam",
+    ActivityKind.DATA_RECOVERED: lambda d: (
+        f"em ordem de novo após {d.number('after_s')} s: {d.word('reason', _DEGRADED)}"
+    ),
     ActivityKind.FOREIGN_TOP_UP: lambda d: f"{d.sats('amount_sats')} foram adicionados, não pelo Axisor",
     ActivityKind.TAKEN_BACK: lambda d: f"{d.sats('amount_sats')} retirados de volta, o limite foi recomposto",
     ActivityKind.RULE_CHANGED: lambda d: (

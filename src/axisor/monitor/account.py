@@ -41,11 +41,13 @@ from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.guard_index import GuardIndex
+from axisor.monitor.health import AccountHealth, HealthTeller, wire_problems
 from axisor.monitor.market import MarketState
+from axisor.monitor.market_check import MarketCheck
 from axisor.monitor.narrator import Narrator
 from axisor.monitor.newcomers import Newcomers
 from axisor.monitor.pressure import Pressure
-from axisor.monitor.reader import AccountReader, WatchTiming
+from axisor.monitor.reader import PROVE_EVERY_S, AccountReader, WatchTiming
 from axisor.monitor.requests import RequestDesk
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.settler import Settler
@@ -85,6 +87,7 @@ class AccountRuntime:
         changed: Callable[[str], None],
         announce: Callable[[Activity], None],
         allow_second_send: bool,
+        check: MarketCheck | None = None,
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -96,8 +99,6 @@ class AccountRuntime:
         self._market = market
         self._clock = clock
         self._timing = timing
-        self._is_stream_up = False
-        self._is_rule_unreadable = False
         self._book = book = AccountBook(exchange_account_id=exchange_account_id, is_guarded=is_guarded)
         self._wallet = wallet = Wallet(
             exchange_account_id=exchange_account_id, clock=clock, blocked_until=money_in_blocked_until
@@ -162,6 +163,17 @@ class AccountRuntime:
             clock=clock,
             tasks=tasks,
         )
+        self._health = health = AccountHealth(
+            book=book,
+            wallet=wallet,
+            reader=reader,
+            recorder=recorder,
+            market=market,
+            check=check,
+            timing=timing,
+            clock=clock,
+        )
+        self._teller = HealthTeller(health=health, book=book, chronicle=chronicle, clock=clock)
         self._account_desk = AccountDesk(
             exchange_account_id=exchange_account_id,
             client=client,
@@ -174,6 +186,7 @@ class AccountRuntime:
             tasks=tasks,
             turn=dispatcher.turn,
             late_every_s=timing.far_s,
+            goes=health.goes,
         )
         self._take_backs = TakeBackDesk(
             client=client,
@@ -186,6 +199,7 @@ class AccountRuntime:
             clock=clock,
             tasks=tasks,
             look_every_s=timing.far_s,
+            goes=health.goes,
         )
         self._desk = RequestDesk(
             account_desk=self._account_desk,
@@ -275,11 +289,11 @@ class AccountRuntime:
             self._wallet.stopped = await stopped_scopes(connection, self._account_id)
             try:
                 rules = await read_rule_book(connection, self._account_id)
-                self._is_rule_unreadable = False
+                self._health.is_rule_unreadable = False
             except InvalidRule:
                 # The rules in force stay, and the account says what is wrong with it.
                 log.exception("rule_unreadable", account=self._account_id)
-                self._is_rule_unreadable = True
+                self._health.is_rule_unreadable = True
         if rules is not None:
             self._book.take_rules(rules, asked_boottime_s=asked_boottime_s)
         self._decider.evaluate_all()
@@ -301,15 +315,17 @@ class AccountRuntime:
                 tasks.create_task(self._take_backs.run(), name="take back")
                 tasks.create_task(self._keep_warm(), name="keep_warm")
                 tasks.create_task(self._pressure.run(), name="pressure")
+                tasks.create_task(self._keep_proven(), name="keep_proven")
+                tasks.create_task(self._teller.run(), name="tell health")
 
     async def _listen(self) -> None:
         async for event in self._feed.stream():
             match event:
                 case FeedUp():
-                    self._is_stream_up = True
+                    self._health.is_stream_up = True
                     self._reader.read_soon()
                 case FeedDown():
-                    self._is_stream_up = False
+                    self._health.is_stream_up = False
                     self._reader.read_soon()
                 case TradeEvent():
                     self._take_event(event)
@@ -336,6 +352,16 @@ class AccountRuntime:
                 await self._client.keep_warm()
             await self._clock.sleep(1.0)
 
+    async def _keep_proven(self) -> None:
+        while True:
+            await self._clock.sleep(PROVE_EVERY_S / 4)
+            if self._book.has_running and self._reader.read_boottime_s is not None:
+                await self._reader.check()
+
+    def note_database(self, *, is_away: bool) -> None:
+        """Take note of whether the database answered just now."""
+        self._health.is_database_unread = is_away
+
     def evaluate(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
         """Decide for one trade from present facts."""
         self._decider.evaluate(trade_id, tick_at=tick_at)
@@ -355,25 +381,13 @@ class AccountRuntime:
     def status(self) -> dict[str, Any]:
         """Return how well the account is watched: ages, and why anything is less than well."""
         boottime_s = self._clock.boottime_s()
-        read_age_s = None if self._reader.read_boottime_s is None else boottime_s - self._reader.read_boottime_s
-        reasons = []
-        if not self._market.is_fresh(boottime_s):
-            reasons.append("price_stale")
-        if not self._is_stream_up:
-            reasons.append("stream_down")
-        if read_age_s is None or read_age_s > 2 * self._timing.far_s:
-            reasons.append("account_unread")
-        if self._reader.is_key_refused:
-            reasons.append("key_refused")
-        if self._is_rule_unreadable:
-            reasons.append("rule_unreadable")
-        if self._recorder.is_database_away:
-            reasons.append("database_away")
+        read_s, problems = self._reader.read_boottime_s, self._health.problems()
         return {
-            "read_age_s": read_age_s,
-            "stream_up": self._is_stream_up,
+            "read_age_s": None if read_s is None else boottime_s - read_s,
+            "stream_up": self._health.is_stream_up,
             "price_age_s": self._market.age_s(boottime_s),
-            "reasons": reasons,
+            "reasons": list(dict.fromkeys(problem.code.value for problem in problems)),
+            "problems": wire_problems(problems),
         }
 
     def check_lease(self) -> None:

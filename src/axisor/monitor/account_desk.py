@@ -121,6 +121,7 @@ class AccountDesk:
         tasks: TaskSet,
         turn: asyncio.Lock,
         late_every_s: float,
+        goes: Callable[[CommandClass], bool],
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -133,6 +134,7 @@ class AccountDesk:
         self._tasks = tasks
         self._turn = turn
         self._late_every_s = late_every_s
+        self._goes = goes
         self._window = timedelta(seconds=executor.timing.signature_window_s)
         self._intents: dict[Cause, IntentId] = {}
         self._quiet_ends: dict[AttemptKey, float] = {}
@@ -202,10 +204,13 @@ class AccountDesk:
             return True
 
     def _must_wait(self, order: AccountOrder) -> bool:
-        """Return whether an earlier command of the same kind is in doubt, or a predecessor's money may be under way."""
+        """Return whether an earlier command of the same kind is in doubt, or too little is known to take a risk.
+
+        A predecessor's money that may be under way counts as that.
+        """
         if class_of(order.command) is CommandClass.END:
             return False
-        if self._wallet.blocks_money_in():
+        if self._wallet.blocks_money_in() or not self._goes(class_of(order.command)):
             return True
         name = order.command.name
         return any(attempt.is_open and attempt.command.name is name for attempt in self._attempts.values())

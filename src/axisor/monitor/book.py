@@ -406,6 +406,11 @@ class AccountBook:
                 watched.is_stop_removed = False  # whoever saves a rule asks for its stop
             watched.rule, watched.hold_reason = rule, None
 
+    @property
+    def has_running(self) -> bool:
+        """Return whether a trade runs that is guarded."""
+        return self.is_guarded and any(item.trade.status is TradeStatus.RUNNING for item in self.trades.values())
+
     def end(self, trade_id: TradeId, boottime_s: float) -> None:
         """Watch a trade no more; closed is final, whatever an older reading still says."""
         self.trades.pop(trade_id, None)

@@ -31,9 +31,12 @@ from axisor.infra.tasks import TaskSet
 from axisor.infra.valkey import Heard, LinkUp, Valkey, connect, listen, nudge
 from axisor.monitor.account import AccountRuntime
 from axisor.monitor.market import MarketState
+from axisor.monitor.market_check import MarketCheck
 from axisor.monitor.reader import WatchTiming
 from axisor.monitor.shard import AccountRow, NetworkWatch, Shard
 from axisor.ports.clock import Clock
+from axisor.ports.credentials import Network
+from axisor.ports.exchange import ExchangeClient
 from axisor.ports.job_queue import QueueName
 from axisor.settings import Settings
 
@@ -110,14 +113,8 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
     await _until_database(parts, stop)
     await parts.check()
     renewing.cancel()
-    watches = {
-        network: NetworkWatch(
-            network=network,
-            feed=venue.market_feed(),
-            market=MarketState(stale_after_s=settings.guard.price_stale_s, use_quotes=settings.guard.use_bucket_quotes),
-        )
-        for network, venue in parts.venues.items()
-    }
+    publics = {network: venue.public_client() for network, venue in parts.venues.items()}
+    watches = {network: _watch(parts, network, public) for network, public in publics.items()}
 
     def make_runtime(
         account: AccountRow, watch: NetworkWatch, account_tasks: TaskSet
@@ -131,20 +128,35 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
         clock=clock,
         code_dir=settings.paths.data_dir / "machine-code",
     )
-    async with asyncio.TaskGroup() as group:
-        work = [
-            group.create_task(parts.recorder.run(), name="recorder"),
-            group.create_task(shard.run(), name="shard"),
-            group.create_task(_renew(parts), name="lease"),
-            group.create_task(_beat_valkey(shard, valkey, clock), name="heartbeat"),
-            group.create_task(_hear(shard, valkey), name="nudges"),
-            group.create_task(_take_commands(shard, settings, stop), name="commands"),
-        ]
-        ready = group.create_task(_tell_ready(shard), name="ready")
-        await stop.wait()
-        ready.cancel()
-        for task in work:
-            task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            work = [
+                group.create_task(parts.recorder.run(), name="recorder"),
+                group.create_task(shard.run(), name="shard"),
+                group.create_task(_renew(parts), name="lease"),
+                group.create_task(_beat_valkey(shard, valkey, clock), name="heartbeat"),
+                group.create_task(_hear(shard, valkey), name="nudges"),
+                group.create_task(_take_commands(shard, settings, stop), name="commands"),
+            ]
+            ready = group.create_task(_tell_ready(shard), name="ready")
+            await stop.wait()
+            ready.cancel()
+            for task in work:
+                task.cancel()
+    finally:
+        for public in publics.values():
+            await public.close()
+
+
+def _watch(parts: MonitorParts, network: Network, public: ExchangeClient) -> NetworkWatch:
+    guard = parts.settings.guard
+    market = MarketState(stale_after_s=guard.price_stale_s, use_quotes=guard.use_bucket_quotes)
+    return NetworkWatch(
+        network=network,
+        feed=parts.venues[network].market_feed(),
+        market=market,
+        check=MarketCheck(client=public, market=market, clock=parts.clock),
+    )
 
 
 async def _tell_ready(shard: Shard) -> None:
@@ -206,6 +218,7 @@ async def _make_runtime(
         changed=partial(nudger.changed, account.exchange_account_id),
         announce=nudger.announce,
         allow_second_send=settings.guard.second_send,
+        check=watch.check,
     )
     return runtime, close
 

@@ -102,6 +102,13 @@ class MarketState:
         age_s = self.age_s(boottime_s)
         return age_s is not None and age_s <= self._stale_after_s
 
+    def window(self, since_s: float) -> tuple[Price, Price] | None:
+        """Return the lowest and the highest price that was the last one at any time since; None where none is known."""
+        counting = [price for at_s, price in self._trail if at_s >= since_s]
+        before = [price for at_s, price in self._trail if at_s < since_s]
+        counting += before[-1:]
+        return (min(counting), max(counting)) if counting else None
+
     def span(self, level: PriceLevel | None, boottime_s: float) -> PriceSpan | None:
         """Return the prices that count for orders of a size bucket: last price, and its quotes while they are fresh."""
         if self._last is None:

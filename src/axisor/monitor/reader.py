@@ -39,6 +39,8 @@ FIRST_SETTLE_AFTER_S: Final = 0.1
 OVERDUE_S: Final = 60.0
 CLOSED_PAGES: Final = 10
 MOST_BACK_OFF_S: Final = 10.0
+PROVE_EVERY_S: Final = 2.0
+PROOF_DEADLINE_S: Final = 2.5
 AUTH_FAILURES: Final = 3
 AUTH_FAILURES_OVER_S: Final = 60.0
 
@@ -84,6 +86,10 @@ class AccountReader:
         self._auth_failures = 0
         self._auth_failed_s = (0.0, 0.0)
         self.read_boottime_s: float | None = None
+        self.proven_boottime_s: float | None = None
+        """When the exchange last answered a request that this key signed, by the instant it was asked."""
+        self.is_failing = False
+        """The latest reading was not answered."""
 
     def read_soon(self) -> None:
         """Read now, or as soon as the reading under way is done."""
@@ -96,6 +102,39 @@ class AccountReader:
             self._auth_failures >= AUTH_FAILURES
             and self._auth_failed_s[1] - self._auth_failed_s[0] >= AUTH_FAILURES_OVER_S
         )
+
+    @property
+    def is_key_doubted(self) -> bool:
+        """Return whether the key was refused and has not been accepted since, the clock being right."""
+        return self._auth_failures > 0
+
+    async def check(self) -> None:
+        """Read the balance alone where nothing was read for two seconds: it proves key, connection and balance.
+
+        What fails is shown, and whole readings go on at their own pace.
+        """
+        now_s = self._clock.boottime_s()
+        if self.proven_boottime_s is not None and now_s - self.proven_boottime_s < PROVE_EVERY_S:
+            return
+        try:
+            async with asyncio.timeout(PROOF_DEADLINE_S):
+                account = await self._client.fetch_account(lane=Lane.ROUTINE)
+        except ExchangeAuthFailed as error:
+            self.is_failing = True
+            log.warning("account_check_refused", account=self._account_id, error=error.message)
+            await self.take_auth_failure()
+        except (ExchangeError, TimeoutError) as error:
+            self.is_failing = True
+            log.info("account_not_checked", account=self._account_id, error=type(error).__name__)
+        else:
+            self._auth_failures = 0
+            self._prove(account)
+            if self._take_balance(account):
+                self._decider.evaluate_all()
+
+    def _prove(self, account: Reading[AccountFacts]) -> None:
+        self.is_failing = False
+        self.proven_boottime_s = max(self.proven_boottime_s or 0.0, account.requested_boottime_s)
 
     async def take_auth_failure(self) -> None:
         """Take note that the exchange refused the key; it counts where the clock is proven right."""
@@ -124,10 +163,12 @@ class AccountReader:
                 self._auth_failures = 0
             except ExchangeAuthFailed as error:
                 failures += 1
+                self.is_failing = True
                 log.warning("account_reading_refused", account=self._account_id, error=error.message)
                 await self.take_auth_failure()
             except ExchangeError as error:
                 failures += 1
+                self.is_failing = True
                 log.warning("account_reading_failed", account=self._account_id, error=error.message)
 
     def _read_interval_s(self, failures: int) -> float:
@@ -170,6 +211,7 @@ class AccountReader:
         is_settling = any(watched.open_attempts() for watched in self._book.trades.values())
         lane = Lane.PROTECT if is_settling else Lane.ROUTINE
         account = await self._client.fetch_account(lane=lane)
+        self._prove(account)
         running = await self._client.list_running_trades(lane=lane)
         self._take_balance(account)
         seen = {trade.trade_id for trade in running.value}
@@ -200,11 +242,13 @@ class AccountReader:
         except Exception:
             log.exception("trade_not_read", account=self._account_id, trade_id=trade_id)
 
-    def _take_balance(self, reading: Reading[AccountFacts]) -> None:
+    def _take_balance(self, reading: Reading[AccountFacts]) -> bool:
+        """Take a balance; return whether it is another than before."""
         facts = reading.value
         news = self._wallet.take_balance(facts.balance_sats, facts.fee_tier, reading.requested_boottime_s)
         if news is not None:
             self._chronicle.store_balance(facts.balance_sats, facts.fee_tier, has_changed=news)
+        return bool(news)
 
     async def _take_reading(self, trade: Trade, reading: Reading[tuple[Trade, ...]], *, lane: Lane) -> None:
         if self._book.has_ended(trade.trade_id):

@@ -20,6 +20,7 @@ from axisor.monitor import machine_code
 from axisor.monitor.account import AccountRuntime
 from axisor.monitor.guard_index import ARRAYS_FROM, GuardIndex
 from axisor.monitor.market import MarketState
+from axisor.monitor.market_check import MarketCheck
 from axisor.monitor.wakes import AT_ONCE
 from axisor.ports.clock import Clock
 from axisor.ports.credentials import Network
@@ -32,7 +33,7 @@ REQUESTS_EVERY_S: Final = 1.0
 RULES_EVERY_S: Final = 5.0
 SIZE_EVERY_S: Final = 1.0
 RESTART_AFTER_S: Final = 1.0
-SWEEP_DEADLINE_S: Final = 5.0
+SWEEP_DEADLINE_S: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ class NetworkWatch:
     feed: MarketFeed
     market: MarketState
     index: GuardIndex = field(default_factory=GuardIndex)
+    check: MarketCheck | None = None
+    """A second look at prices and clock; None where nobody asks for one."""
 
 
 type MakeRuntime = Callable[
@@ -99,6 +102,8 @@ class Shard:
         async with TaskSet("accounts") as runtimes, asyncio.TaskGroup() as tasks:
             for watch in self._watches.values():
                 tasks.create_task(self._watch_prices(watch), name=f"prices {watch.network}")
+                if watch.check is not None:
+                    tasks.create_task(watch.check.run(), name=f"check {watch.network}")
             tasks.create_task(self._use_machine_code(), name="machine code")
             tasks.create_task(self._keep_accounts(runtimes), name="accounts")
             tasks.create_task(self._sweep_requests(), name="requests")
@@ -270,7 +275,15 @@ class Shard:
                 try:
                     await work(account_id)
                 except AWAY as error:
+                    self._note_database(account_id, is_away=True)
                     log.warning("sweep_waits_for_database", error=type(error).__name__)
                 except AxisorError:
                     # What is odd about one account must not cost the others theirs.
                     log.exception("sweep_failed", account=account_id)
+                else:
+                    self._note_database(account_id, is_away=False)
+
+    def _note_database(self, account_id: str, *, is_away: bool) -> None:
+        runtime = self.runtime(account_id)
+        if runtime is not None:
+            runtime.note_database(is_away=is_away)

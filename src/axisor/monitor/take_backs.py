@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from axisor.domain.commands import CashIn, CommandName, SetStopLoss
+from axisor.domain.commands import CashIn, CommandClass, CommandName, SetStopLoss
 from axisor.domain.errors import AxisorError
 from axisor.features.execution.attempts import Cause, CauseKind, next_tag, tagged_amount_sats
 from axisor.features.margin_guard.policy import Facts
@@ -54,6 +54,7 @@ class TakeBackDesk:
         clock: Clock,
         tasks: TaskSet,
         look_every_s: float,
+        goes: Callable[[CommandClass], bool],
     ) -> None:
         self._client = client
         self._book = book
@@ -65,6 +66,7 @@ class TakeBackDesk:
         self._clock = clock
         self._tasks = tasks
         self._look_every_s = look_every_s
+        self._goes = goes
 
     async def run(self) -> None:
         """Take back for ever what rules say to be taken back by itself."""
@@ -132,7 +134,7 @@ class TakeBackDesk:
     def _ask(self, watched: WatchedTrade, asked_sats: int | None) -> TakeBackCase | None:
         """Return what may be taken back now with all that it depends on, None without facts that may move sats."""
         facts = self._decider.facts(watched)
-        if facts is None:
+        if facts is None or not self._goes(CommandClass.RISK):
             return None
         known, now = self._facts(watched, facts), self._clock.now()
         plan = take_back(known, now=now, asked_sats=asked_sats)

@@ -45,7 +45,8 @@ class Wallet:
         """Return whether a predecessor's money may still be on its way."""
         return self._blocked_until_s is not None and self._clock.boottime_s() < self._blocked_until_s
 
-    def _blocked_until(self) -> datetime | None:
+    @property
+    def blocked_until(self) -> datetime | None:
         """Return the end of the quiet time in present wall time, whatever the wall clock said when it began."""
         if self._blocked_until_s is None:
             return None
@@ -92,7 +93,7 @@ class Wallet:
             account_day_spent_sats=self.budget.day_spent_sats(now),
             balance_sats=self._free_balance_sats(attempts),
             is_stopped=bool(self.stopped & {trade_id, self._account_id}),
-            blocked_until=self._blocked_until(),
+            blocked_until=self.blocked_until,
             account_spent_sats=self.budget.running_spent_sats(running),
         )
 

@@ -166,19 +166,23 @@ async def test_failing_top_ups_do_not_hold_up_the_owner_s_close(scene: Scene) ->
     await scene.until_told("trade_closed")
 
 
-async def test_a_refused_key_is_reported_after_three_failures_over_a_minute(scene: Scene) -> None:
+async def test_a_refused_key_is_doubted_at_once_and_reported_after_three_failures_over_a_minute(scene: Scene) -> None:
+    def key_state() -> str | None:
+        problems = scene.runtime.status()["problems"]
+        return next((problem["state"] for problem in problems if problem["code"] == "key_refused"), None)
+
     await scene.at_rest()
     scene.exchange.failing = ExchangeAuthFailed
     await until(lambda: scene.exchange.clock_syncs >= 2, what="two failures")
-    assert "key_refused" not in scene.runtime.status()["reasons"]
+    assert key_state() == "amber"
 
     scene.clock.shift(61)
     seen = scene.exchange.clock_syncs
     await until(lambda: scene.exchange.clock_syncs > seen, what="one more failure")
-    assert "key_refused" in scene.runtime.status()["reasons"]
+    assert key_state() == "red"
 
     scene.exchange.failing = None
-    await until(lambda: "key_refused" not in scene.runtime.status()["reasons"], what="a good reading clears it")
+    await until(lambda: key_state() is None, what="a good reading clears it")
 
 
 async def test_a_close_of_unknown_outcome_is_settled_by_the_list_of_closed_trades(scene: Scene) -> None:

@@ -40,6 +40,8 @@ class ActivityKind(StrEnum):
     SPENDING_RESUMED = "spending_resumed"
     WATCH_LOST = "watch_lost"
     WATCH_BACK = "watch_back"
+    DATA_DEGRADED = "data_degraded"
+    DATA_RECOVERED = "data_recovered"
     FOREIGN_TOP_UP = "foreign_top_up"
     TAKEN_BACK = "taken_back"
     RULE_CHANGED = "rule_changed"
