@@ -12,16 +12,29 @@ from axisor.api.activity import ActivityView
 from axisor.api.errors import Problem
 from axisor.api.market import PriceView
 from axisor.api.middleware import BodyLimit, Envelope
-from axisor.api.routes import accounts, demo, evidence, guard, history, instance, internal, market, rules, stream
+from axisor.api.routes import (
+    accounts,
+    coverage,
+    demo,
+    evidence,
+    guard,
+    history,
+    instance,
+    internal,
+    market,
+    rules,
+    stream,
+)
 from axisor.api.routes.demo import DemoView
 from axisor.api.routes.market import CandleView
 from axisor.api.services import Services
 from axisor.features.accounts import endpoints as session
 from axisor.features.accounts.endpoints import PLAIN_COOKIE
+from axisor.features.trading.coverage_views import UserCoverageView
 from axisor.features.trading.schemas import WatchView
 
 API_PREFIX: Final = "/api/v1"
-_STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, DemoView)
+_STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, UserCoverageView, DemoView)
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "model": Problem,
@@ -64,7 +77,7 @@ def describe_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api = APIRouter(prefix=API_PREFIX, responses=_PROBLEMS)
-    for part in (instance, session, accounts, guard, rules, evidence, history, market, demo):
+    for part in (instance, session, accounts, guard, rules, coverage, evidence, history, market, demo):
         api.include_router(part.router)
     api.include_router(stream.router)
 
@@ -140,6 +153,7 @@ def _describe_stream(schemas: dict[str, Any]) -> dict[str, Any]:
                 ("account.{exchange_account_id}.trades", "TradeList", "latest"),
                 ("activity", "ActivityView", "certain; a snapshot has {items}, newest first"),
                 ("guard.status", "WatchView", "latest; an object of account id to this"),
+                ("guard.coverage", "UserCoverageView", "latest, where it has changed"),
                 ("demo", "DemoView", "latest"),
             )
         },

@@ -11,11 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from axisor.api.activity import ActivityView, activity_view
 from axisor.api.channels import Channel, Delivery
+from axisor.api.coverage import ageless, cover, coverage_view, trade_views, user_coverage
 from axisor.api.market import MarketState
-from axisor.api.portfolio import AccountState, Portfolio, account_view, read_portfolio, view_of
+from axisor.api.portfolio import AccountState, Portfolio, account_view, read_portfolio
 from axisor.api.watch import WatchBoard
 from axisor.domain.units import ExchangeAccountId, UserId
+from axisor.features.margin_guard.coverage import Reason, ReasonCode, reason
 from axisor.features.notifications.repository import list_activities
+from axisor.features.trading.coverage_views import UserCoverageView
 from axisor.features.trading.schemas import TradeList, WatchView
 from axisor.infra.db.session import Database
 from axisor.ports.clock import Clock
@@ -24,12 +27,17 @@ log = structlog.get_logger(__name__)
 
 ACTIVITY_TOPIC: Final = "activity"
 WATCH_TOPIC: Final = "guard.status"
+COVERAGE_TOPIC: Final = "guard.coverage"
 DEMO_TOPIC: Final = "demo"
 RECENT_ACTIVITIES: Final = 50
 _SHORTEST_STEP_S: Final = 0.2
 _REREAD_S: Final = 2.0
 _WATCH_EVERY_S: Final = 1.0
 _READ_DEADLINE_S: Final = 10.0
+_PORTFOLIO_DEADLINE_S: Final = 2.0
+"""A database that takes longer counts as away: what is shown is then what was read before, and says so."""
+_COVERAGE_LEAST_S: Final = 0.5
+_COVERAGE_MOST_S: Final = 5.0
 _REMEMBERED: Final = 1000
 
 
@@ -63,6 +71,9 @@ class PersonFeed:
         self._read_at_s = 0.0
         self._watch_at_s = 0.0
         self._watch_told: dict[ExchangeAccountId, WatchView] = {}
+        self._coverage_told: tuple[float, UserCoverageView] | None = None
+        self._also: tuple[Reason, ...] = ()
+        """What is wrong as far as only this process can know it."""
 
     def channel(self, topic: str) -> Channel:
         """Return the channel of one of this person's topics, made when it is first asked for."""
@@ -115,21 +126,53 @@ class PersonFeed:
         has_read = False
         if self._must_read or is_due or self.portfolio is None:
             self._must_read = False
-            self.portfolio = await read_portfolio(self._parts.database, self._user_id, now=self._parts.clock.now())
-            self._read_at_s = now_s
-            has_read = True
-        if self._has_new_price or has_read:
+            has_read = await self._read(now_s)
+        if self.portfolio is None:
+            return
+        if self._has_new_price or has_read or self._also:
             self._has_new_price = False
             self._publish_trades(self.portfolio)
-        if has_read:
+        if has_read or self._also:
             self._publish_accounts(self.portfolio)
+        self._publish_coverage(self.portfolio, now_s)
         self._publish_watch(self.portfolio, now_s, is_forced=has_read)
+        if self._also:
+            return  # the rest is to be read as well
         if self._must_look_for_activity or is_due:
             self._must_look_for_activity = False
             await self._publish_activity()
         if self._must_tell_demo or is_due:
             self._must_tell_demo = False
             await self._publish_demo()
+
+    async def _read(self, now_s: float) -> bool:
+        """Read everything anew; return whether the database answered. What was read before stays, and grows older."""
+        try:
+            async with asyncio.timeout(_PORTFOLIO_DEADLINE_S):
+                self.portfolio = await read_portfolio(self._parts.database, self._user_id, now=self._parts.clock.now())
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("portfolio_not_read", user_id=self._user_id, reason=type(error).__name__)
+            self._also = (reason(ReasonCode.DATABASE_AWAY),)
+            return False
+        self._also = ()
+        self._read_at_s = now_s
+        return True
+
+    def _publish_coverage(self, portfolio: Portfolio, now_s: float) -> None:
+        """Publish the meter where it has changed, at most twice a second, and its age every few seconds."""
+        channel = self._wanted(COVERAGE_TOPIC)
+        if channel is None:
+            return
+        told = self._coverage_told
+        if told is not None and now_s - told[0] < _COVERAGE_LEAST_S:
+            return
+        market = self._parts.market()
+        quote = None if market is None else market.quote
+        now = self._parts.clock.now()
+        view = user_coverage(portfolio, self._parts.board, quote=quote, now=now, also=self._also)
+        if told is None or now_s - told[0] >= _COVERAGE_MOST_S or ageless(view) != told[1]:
+            self._coverage_told = (now_s, ageless(view))
+            channel.publish(view)
 
     def _publish_trades(self, portfolio: Portfolio) -> None:
         market = self._parts.market()
@@ -143,15 +186,17 @@ class PersonFeed:
         quote = None if market is None else market.quote
         now = self._parts.clock.now()
         return TradeList(
-            items=tuple(view_of(state, trade, self._parts.board, quote=quote, now=now) for trade in state.trades)
+            items=trade_views(state, self._parts.board, state.trades, quote=quote, now=now, also=self._also)
         )
 
     def _publish_accounts(self, portfolio: Portfolio) -> None:
-        now = self._parts.clock.now()
+        now, board, market = self._parts.clock.now(), self._parts.board, self._parts.market()
+        quote = None if market is None else market.quote
         for account_id, state in portfolio.accounts.items():
             channel = self._wanted(f"account.{account_id}")
             if channel is not None:
-                channel.publish(account_view(state, self._parts.board, now=now))
+                total = cover(state, board, quote=quote, now=now, also=self._also).total
+                channel.publish(account_view(state, board, coverage=coverage_view(total, now=now), now=now))
 
     def _publish_watch(self, portfolio: Portfolio, now_s: float, *, is_forced: bool) -> None:
         channel = self._wanted(WATCH_TOPIC)

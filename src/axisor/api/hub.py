@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from axisor.api.channels import Channel, Client, Close, Delivery
-from axisor.api.feeds import ACTIVITY_TOPIC, DEMO_TOPIC, WATCH_TOPIC, FeedParts, PersonFeed
+from axisor.api.feeds import ACTIVITY_TOPIC, COVERAGE_TOPIC, DEMO_TOPIC, WATCH_TOPIC, FeedParts, PersonFeed
 from axisor.api.market import MarketState, parse_price
 from axisor.api.portfolio import read_portfolio
 from axisor.api.watch import WatchBoard
@@ -38,7 +38,7 @@ _HEARTBEAT_EVERY_S: Final = 0.5
 _SESSIONS_EVERY_S: Final = 2.0
 _LINGER_S: Final = 60.0
 _ACCOUNT_TOPIC = re.compile(r"account\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.trades)?")
-_PRIVATE: Final = frozenset({ACTIVITY_TOPIC, WATCH_TOPIC, DEMO_TOPIC})
+_PRIVATE: Final = frozenset({ACTIVITY_TOPIC, WATCH_TOPIC, COVERAGE_TOPIC, DEMO_TOPIC})
 
 
 class Hub:

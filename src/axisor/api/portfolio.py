@@ -15,14 +15,17 @@ from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.positions import StoredPosition, list_positions
 from axisor.features.margin_guard.backstop import is_stop_due
+from axisor.features.margin_guard.coverage import Position
+from axisor.features.margin_guard.deeds import RungState
 from axisor.features.margin_guard.plan import opening_cost_sats, plan
 from axisor.features.margin_guard.policy import Spending, full_room
-from axisor.features.margin_guard.repository import read_rule_book
+from axisor.features.margin_guard.repository import list_rung_states, read_rule_book
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.rulebook import RuleBook
 from axisor.features.margin_guard.take_back import AFTER_A_RESCUE, TakeBackFacts, returnable_sats, take_back
 from axisor.features.margin_guard.views import GuardFacts, guard_view, take_back_view
 from axisor.features.trading import repository
+from axisor.features.trading.coverage_views import CoverageView
 from axisor.features.trading.repository import ExchangeAccount, Movements, Spent
 from axisor.features.trading.schemas import AccountView, LimitsView
 from axisor.features.trading.service import fee_rate_of
@@ -52,6 +55,8 @@ class PreparedTrade:
     guard: GuardFacts
     movements: Movements
     twin: StoredPosition | None
+    cover: Position | None
+    """What the coverage of a running trade depends on, all but the price; None where it does not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,7 @@ class _Rows:
     stops: frozenset[str]
     open_states: dict[TradeId, frozenset[AttemptState]]
     movements: dict[TradeId, Movements]
+    rungs: dict[TradeId, dict[str, RungState]]
 
 
 async def read_portfolio(database: Database, user_id: UserId, *, now: datetime) -> Portfolio:
@@ -136,6 +142,7 @@ async def _read_rows(connection: AsyncConnection, account: ExchangeAccount, *, n
         stops=await repository.list_spending_stops(connection, account_id),
         open_states=states,
         movements=await repository.list_movements(connection, account_id, since=now - 2 * AFTER_A_RESCUE),
+        rungs=await list_rung_states(connection, account_id),
     )
 
 
@@ -196,6 +203,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
                 ),
                 movements=movements,
                 twin=find_twin(position, twins),
+                cover=_cover_facts(row, position, rule, spending, fee_rate=fee_rate),
             )
         )
     return AccountState(
@@ -208,7 +216,29 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
     )
 
 
-def account_view(state: AccountState, board: WatchBoard, *, now: datetime) -> AccountView:
+def _cover_facts(
+    row: _Rows, position: StoredPosition, rule: GuardRule | None, spending: Spending, *, fee_rate: Fraction
+) -> Position | None:
+    trade = position.trade
+    if trade.status is not TradeStatus.RUNNING:
+        return None
+    return Position(
+        trade=trade,
+        rule=rule,
+        spending=spending,
+        price=None,
+        fee_rate=fee_rate,
+        added_sats=added_sats(position),
+        own_stop_price=position.own_stop_price,
+        read_at=position.requested_at,
+        rungs=row.rungs.get(trade.trade_id, {}),
+        is_guarded=row.rules.is_guarded(trade.trade_id),
+        is_outcome_unknown=bool(row.open_states.get(trade.trade_id)),
+        is_funding_explained=position.funding_paid_sats is not None,
+    )
+
+
+def account_view(state: AccountState, board: WatchBoard, *, coverage: CoverageView, now: datetime) -> AccountView:
     """Return an account as its owner sees it."""
     account, rule = state.account, state.default_rule
     margins = None if rule is None else rule.limits.position_margins
@@ -232,11 +262,18 @@ def account_view(state: AccountState, board: WatchBoard, *, now: datetime) -> Ac
         spent_24h_sats=state.spent.day_sats,
         watch=board.look(account.exchange_account_id, is_guarded=account.is_guarded),
         is_spending_stopped=state.is_spending_stopped,
+        coverage=coverage,
     )
 
 
 def view_of(
-    state: AccountState, prepared: PreparedTrade, board: WatchBoard, *, quote: Quote | None, now: datetime
+    state: AccountState,
+    prepared: PreparedTrade,
+    board: WatchBoard,
+    *,
+    quote: Quote | None,
+    coverage: CoverageView | None,
+    now: datetime,
 ) -> TradeView:
     """Return a trade as its owner sees it at a quote."""
     account = state.account
@@ -258,6 +295,7 @@ def view_of(
         guard=guard,
         twin=prepared.twin,
         now=now,
+        coverage=coverage,
         take_back=None if guard is None else take_back_offer(prepared, quote=quote, now=now),
     )
 

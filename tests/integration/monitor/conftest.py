@@ -110,6 +110,7 @@ class Scene:
     account_id: ExchangeAccountId
     clock: ShiftedClock = field(default_factory=ShiftedClock)
     second_send: bool = False
+    read_every_s: float = 0.05
     signature_window_s: float = 30.0
     quiet_s: float = QUIET_S
     send_deadline_s: float = 0.1
@@ -171,7 +172,7 @@ class Scene:
             index=self.index,
             market=self.market,
             clock=self.clock,
-            timing=WatchTiming(near_s=0.05, far_s=0.05),
+            timing=WatchTiming(near_s=self.read_every_s, far_s=self.read_every_s),
             tasks=self.tasks,
             money_in_blocked_until=self.blocked_until,
             changed=self.changed,

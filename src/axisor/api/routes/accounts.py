@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
 
-from axisor.api.portfolio import account_view, read_portfolio, take_back_offer, view_of
+from axisor.api.coverage import cover, coverage_view, trade_views
+from axisor.api.portfolio import account_view, read_portfolio, take_back_offer
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.domain.trades import TradeStatus
 from axisor.features.accounts.auth import CallerDependency, TraderDependency
@@ -45,8 +46,19 @@ _STATES = {
 async def list_accounts(services: ServicesDependency, caller: CallerDependency) -> Response:
     now = services.clock.now()
     portfolio = await read_portfolio(services.database, caller.user_id, now=now)
+    board, quote = services.board, services.hub.quote
     return answer(
-        AccountList(items=tuple(account_view(state, services.board, now=now) for state in portfolio.accounts.values()))
+        AccountList(
+            items=tuple(
+                account_view(
+                    state,
+                    board,
+                    coverage=coverage_view(cover(state, board, quote=quote, now=now).total, now=now),
+                    now=now,
+                )
+                for state in portfolio.accounts.values()
+            )
+        )
     )
 
 
@@ -60,16 +72,8 @@ async def list_trades(
     now = services.clock.now()
     portfolio = await read_portfolio(services.database, caller.user_id, now=now)
     account = portfolio.account(exchange_account_id)
-    quote = services.hub.quote
-    return answer(
-        TradeList(
-            items=tuple(
-                view_of(account, trade, services.board, quote=quote, now=now)
-                for trade in account.trades
-                if trade.position.trade.status in _STATES[state]
-            )
-        )
-    )
+    trades = [trade for trade in account.trades if trade.position.trade.status in _STATES[state]]
+    return answer(TradeList(items=trade_views(account, services.board, trades, quote=services.hub.quote, now=now)))
 
 
 @router.get("/accounts/{exchange_account_id}/trades/{trade_id}", response_model=TradeView, summary="One trade")
@@ -82,7 +86,8 @@ async def get_trade(
     now = services.clock.now()
     portfolio = await read_portfolio(services.database, caller.user_id, now=now)
     account = portfolio.account(exchange_account_id)
-    return answer(view_of(account, account.trade(trade_id), services.board, quote=services.hub.quote, now=now))
+    [view] = trade_views(account, services.board, [account.trade(trade_id)], quote=services.hub.quote, now=now)
+    return answer(view)
 
 
 @router.post(

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from axisor.features.trading.coverage_views import CoverageView
 from axisor.features.trading.views import TradeView
 from axisor.infra.wire import Body, Instant
 from axisor.ports.credentials import Network
@@ -45,6 +46,7 @@ class AccountView:
     spent_24h_sats: int
     watch: WatchView
     is_spending_stopped: bool
+    coverage: CoverageView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

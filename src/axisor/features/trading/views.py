@@ -18,6 +18,7 @@ from axisor.domain.room import distance
 from axisor.domain.trades import CloseReason, PositionSide, Trade, TradeStatus
 from axisor.domain.units import Price, usd_number
 from axisor.features.execution.positions import StoredPosition
+from axisor.features.trading.coverage_views import CoverageView
 from axisor.infra.wire import Instant, instant, optional_instant
 
 type StopOwner = Literal["axisor", "user"]
@@ -124,6 +125,8 @@ class TradeView:
     facts_source: str
     twin_trade_id: str | None
     kept_sats: int | None
+    coverage: CoverageView | None
+    """Null where the trade does not run."""
     take_back: TakeBackView | None
     """Null where nothing was added, or nothing is guarded."""
 
@@ -225,6 +228,7 @@ def trade_view(
     twin: StoredPosition | None,
     now: datetime,
     take_back: TakeBackView | None = None,
+    coverage: CoverageView | None = None,
 ) -> TradeView:
     """Return the trade as its owner sees it.
 
@@ -286,6 +290,7 @@ def trade_view(
         facts_source=position.source,
         twin_trade_id=None if twin is None else twin.trade.trade_id,
         kept_sats=_kept_sats(own, twin, quote, fee_rate=fee_rate),
+        coverage=coverage,
         take_back=take_back,
     )
 
