@@ -382,12 +382,14 @@ class AccountRuntime:
         """Return how well the account is watched: ages, and why anything is less than well."""
         boottime_s = self._clock.boottime_s()
         read_s, problems = self._reader.read_boottime_s, self._health.problems()
+        rates = self._decider.rates()
         return {
             "read_age_s": None if read_s is None else boottime_s - read_s,
             "stream_up": self._health.is_stream_up,
             "price_age_s": self._market.age_s(boottime_s),
             "reasons": list(dict.fromkeys(problem.code.value for problem in problems)),
             "problems": wire_problems(problems),
+            "rates": {"per_s": rates.per_s, "burst": rates.burst},
         }
 
     def check_lease(self) -> None:
