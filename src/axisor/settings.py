@@ -230,6 +230,29 @@ class GuardSettings(Group):
         return self.configured_quiet_period_s or self.signature_window_s + self.apply_bound_s
 
 
+class LndSettings(Group):
+    """The owner's Lightning node, from which a rule may fund a top-up."""
+
+    url: str | None = _variable("LND_URL", "LND's REST API, such as https://127.0.0.1:8080; unset: no node pays.")
+    macaroon: Path | None = _variable(
+        "LND_MACAROON", "File of the macaroon: one that may pay (offchain:write) and read (offchain:read)."
+    )
+    certificate: Path | None = _variable("LND_TLS_CERT", "LND's tls.cert; unset: the machine's certificates.")
+    account: str | None = _variable(
+        "LND_ACCOUNT", "Id of the one exchange account whose rules may be funded from this node."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.url is None:
+            return self
+        for name, value in (("LND_MACAROON", self.macaroon), ("LND_ACCOUNT", self.account)):
+            if value is None:
+                variable = PREFIX + name
+                raise ConfigurationError(f"{variable} is not set, and AXISOR_LND_URL is", variable=variable)
+        return self
+
+
 class DemoSettings(Group):
     """The demonstration: made-up money, a market that waits for the first page."""
 
@@ -264,6 +287,7 @@ class Settings(BaseModel):
     api: ApiSettings
     exchange: ExchangeSettings
     guard: GuardSettings
+    lnd: LndSettings
     demo: DemoSettings
     logging: LoggingSettings
     process: ProcessSettings

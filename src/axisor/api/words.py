@@ -114,7 +114,6 @@ _REASONS: Final = {
     "balance_unknown": ("the free balance is not known", "o saldo livre não é conhecido"),
     "spending_stopped": ("spending is stopped", "os gastos estão parados"),
     "nothing_to_reduce": ("there is nothing that could be reduced", "não há nada que possa ser reduzido"),
-    "not_supported": ("this step cannot be carried out yet", "este passo ainda não pode ser executado"),
 }
 _PRESETS: Final = {
     "watch": ("Watch", "Observar"),
@@ -146,6 +145,12 @@ _COMMANDS: Final = {
     "set_cross_leverage": ("set the cross leverage", "definir a alavancagem cruzada"),
     "swap": ("swap", "trocar"),
     "withdraw_lightning": ("withdraw over Lightning", "sacar pela Lightning"),
+    "deposit_lightning": ("deposit from your node", "depositar do seu nó"),
+}
+_SOURCES: Final = {
+    "cash_in": ("from another trade's profit", "do lucro de outra operação"),
+    "swap": ("from synthetic dollars", "de dólares sintéticos"),
+    "deposit": ("from your own node", "do seu próprio nó"),
 }
 _DEGRADED: Final = {
     "price_stale": ("the price is stale", "o preço está desatualizado"),
@@ -268,6 +273,15 @@ _EN: Final[dict[ActivityKind, _Words]] = {
         if d.get("is_guarded") is False
         else f"rule changed{_of_scope_en(d)}: {d.word('preset', _PRESETS)}"
     ),
+    ActivityKind.FUNDS_MOVED: lambda d: f"{d.sats('amount_sats')} fetched {d.word('source', _SOURCES)}",
+    ActivityKind.REDUCED: lambda d: (
+        "reduced" + d.if_known("quantity_usd", lambda: f" by {d.number('quantity_usd')} USD")
+    ),
+    ActivityKind.REOPENED: lambda d: (
+        f"closed and opened again, smaller: {d.number('quantity_usd')} USD instead of {d.number('old_quantity_usd')}"
+        if d.get("done")
+        else f"closed, and NOT opened again: {d.sats('returned_sats')} came back"
+    ),
     ActivityKind.FUNDING_PAID: lambda d: f"funding {d.signed_sats('fee_sats')}",
     ActivityKind.REQUEST_SETTLED: lambda d: f"request to {d.word('command', _COMMANDS)}: {d.word('status', _STATUSES)}",
 }
@@ -341,6 +355,15 @@ _PT: Final[dict[ActivityKind, _Words]] = {
         "sem guarda a partir de agora, a pedido"
         if d.get("is_guarded") is False
         else f"regra alterada{_of_scope_pt(d)}: {d.word('preset', _PRESETS)}"
+    ),
+    ActivityKind.FUNDS_MOVED: lambda d: f"{d.sats('amount_sats')} obtidos {d.word('source', _SOURCES)}",
+    ActivityKind.REDUCED: lambda d: (
+        "reduzida" + d.if_known("quantity_usd", lambda: f" em {d.number('quantity_usd')} USD")
+    ),
+    ActivityKind.REOPENED: lambda d: (
+        f"fechada e reaberta menor: {d.number('quantity_usd')} USD em vez de {d.number('old_quantity_usd')}"
+        if d.get("done")
+        else f"fechada e NÃO reaberta: voltaram {d.sats('returned_sats')}"
     ),
     ActivityKind.FUNDING_PAID: lambda d: f"funding {d.signed_sats('fee_sats')}",
     ActivityKind.REQUEST_SETTLED: lambda d: (

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from axisor.adapters.lnd.client import LndAccess, LndNode
 from axisor.bootstrap.exchange import make_venue, networks_of, signing_key
 from axisor.domain.units import ExchangeAccountId
 from axisor.features.credentials.service import CredentialsService
@@ -16,6 +17,7 @@ from axisor.infra.tasks import TaskSet
 from axisor.ports.clock import Clock
 from axisor.ports.credentials import Network
 from axisor.ports.exchange import ExchangeClient
+from axisor.ports.lightning import LightningNode
 from axisor.ports.market_feed import AccountFeed
 from axisor.settings import Settings
 
@@ -68,7 +70,25 @@ class MonitorParts:
         client = venue.account_client(key, name=exchange_account_id)
         return client, venue.account_feed(key), client.close
 
-    def executor(self, exchange_account_id: ExchangeAccountId, client: ExchangeClient, tasks: TaskSet) -> Executor:
+    def node(self, exchange_account_id: ExchangeAccountId) -> LightningNode | None:
+        """Return the Lightning node that pays for an account, None where none does.
+
+        Raises:
+            ConfigurationError: its files cannot be read.
+        """
+        lnd = self.settings.lnd
+        if lnd.url is None or lnd.macaroon is None or lnd.account != exchange_account_id:
+            return None
+        access = LndAccess.from_files(url=lnd.url, macaroon=lnd.macaroon, certificate=lnd.certificate)
+        return LndNode(access, clock=self.clock)
+
+    def executor(
+        self,
+        exchange_account_id: ExchangeAccountId,
+        client: ExchangeClient,
+        tasks: TaskSet,
+        node: LightningNode | None = None,
+    ) -> Executor:
         """Return the executor of one account."""
         return Executor(
             exchange_account_id=exchange_account_id,
@@ -80,4 +100,5 @@ class MonitorParts:
             clock=self.clock,
             timing=timing_of(self.settings),
             tasks=tasks,
+            node=node,
         )

@@ -43,6 +43,7 @@ class CommandName(StrEnum):
     SET_CROSS_LEVERAGE = "set_cross_leverage"
     SWAP = "swap"
     WITHDRAW_LIGHTNING = "withdraw_lightning"
+    DEPOSIT_LIGHTNING = "deposit_lightning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,19 @@ class WithdrawLightning:
     amount_sats: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositLightning:
+    """Let the owner's Lightning node pay an invoice of the exchange; its hash and amount are what the invoice says.
+
+    No command to the exchange: a node pays a hash once, whoever asks how often, and nothing after its expiry.
+    """
+
+    name: ClassVar[CommandName] = CommandName.DEPOSIT_LIGHTNING
+    invoice: str
+    payment_hash: str
+    amount_sats: int
+
+
 type TradeCommand = AddMargin | CashIn | CloseTrade | CancelOrder | SetStopLoss | SetTakeProfit
 """What is done to one isolated trade that is there already."""
 
@@ -197,6 +211,7 @@ type AccountCommand = (
     | SetCrossLeverage
     | Swap
     | WithdrawLightning
+    | DepositLightning
 )
 """What concerns the account, or its cross position."""
 

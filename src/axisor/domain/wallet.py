@@ -53,6 +53,23 @@ class LightningDeposit:
     settled_at: datetime | None
 
 
+class NodePaymentState(StrEnum):
+    IN_FLIGHT = "in_flight"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePayment:
+    """One payment of the owner's Lightning node; a failed one may not come to life again by itself."""
+
+    payment_hash: str
+    state: NodePaymentState
+    amount_sats: int
+    fee_sats: int
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepositInvoice:
     """A BOLT 11 invoice that pays into the balance; making one moves nothing."""

@@ -40,6 +40,7 @@ from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
+from axisor.monitor.funding_desk import FundingDesk
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.health import AccountHealth, HealthTeller, wire_problems
 from axisor.monitor.market import MarketState
@@ -48,6 +49,7 @@ from axisor.monitor.narrator import Narrator
 from axisor.monitor.newcomers import Newcomers
 from axisor.monitor.pressure import Pressure
 from axisor.monitor.reader import PROVE_EVERY_S, AccountReader, WatchTiming
+from axisor.monitor.reopen_desk import ReopenDesk
 from axisor.monitor.requests import RequestDesk
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.settler import Settler
@@ -55,6 +57,7 @@ from axisor.monitor.take_backs import TakeBackDesk
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import ExchangeClient
+from axisor.ports.lightning import LightningNode
 from axisor.ports.market_feed import AccountFeed, FeedDown, FeedUp, TradeEvent, TradeEventKind, WalletEvent
 
 TELL_ENDS_OF: Final = timedelta(days=1)
@@ -88,6 +91,7 @@ class AccountRuntime:
         announce: Callable[[Activity], None],
         allow_second_send: bool,
         check: MarketCheck | None = None,
+        node: LightningNode | None = None,
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -118,6 +122,7 @@ class AccountRuntime:
             wallet=wallet,
             chronicle=chronicle,
             narrator=Narrator(chronicle=chronicle, wallet=wallet, market=market, clock=clock),
+            book=book,
             clock=clock,
         )
         self._decider = decider = Decider(
@@ -187,7 +192,39 @@ class AccountRuntime:
             turn=dispatcher.turn,
             late_every_s=timing.far_s,
             goes=health.goes,
+            node=node,
         )
+        self._funding = FundingDesk(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            book=book,
+            market=market,
+            decider=decider,
+            dispatcher=dispatcher,
+            account_desk=self._account_desk,
+            reader=reader,
+            scribe=scribe,
+            chronicle=chronicle,
+            clock=clock,
+            tasks=tasks,
+            wallet=wallet,
+            node=node,
+        )
+        self._reopenings = ReopenDesk(
+            exchange_account_id=exchange_account_id,
+            book=book,
+            wallet=wallet,
+            market=market,
+            dispatcher=dispatcher,
+            account_desk=self._account_desk,
+            scribe=scribe,
+            chronicle=chronicle,
+            clock=clock,
+            tasks=tasks,
+        )
+        dispatcher.use(gather=self._funding.start, reopen=self._reopenings.begin)
+        for settled in (settler.settled, self._account_desk.settled):
+            settled += [self._funding.take_settled, self._reopenings.take_settled]
         self._take_backs = TakeBackDesk(
             client=client,
             book=book,
@@ -227,6 +264,7 @@ class AccountRuntime:
             attempts = await list_attempts(connection, self._account_id, now=now)
             tags = await last_tags(connection, self._account_id)
             untold = await list_untold_ends(connection, self._account_id, since=now - TELL_ENDS_OF)
+            reopening = await self._reopenings.load(connection, attempts)
             # A trade may have ended while an attempt on it was in doubt: it is watched until that is settled.
             unsettled = {attempt.trade_id for attempt in attempts if attempt.is_open}
             for trade_id in unsettled - {position.trade.trade_id for position in stored}:
@@ -250,6 +288,8 @@ class AccountRuntime:
             watched.expect_counter(position.requested_at)
             watched.remember_stop(position.requested_at)
         for position in untold:
+            if position.trade.trade_id in reopening:
+                continue  # told together with what is opened in its place
             # Ended while nobody watched: found by the sync of the account, told by whoever watches next.
             known = self._book.trades.get(position.trade.trade_id)
             untold_trade = known or self._watched(position, rungs, tags)
@@ -257,6 +297,7 @@ class AccountRuntime:
             if known is None:
                 self._reader.take_end(untold_trade)
         await self.reload_rules()
+        self._reopenings.resume(rungs)
         self._reader.read_soon()
 
     def _watched(
@@ -317,6 +358,7 @@ class AccountRuntime:
                 tasks.create_task(self._pressure.run(), name="pressure")
                 tasks.create_task(self._keep_proven(), name="keep_proven")
                 tasks.create_task(self._teller.run(), name="tell health")
+                tasks.create_task(self._funding.watch_node(), name="node")
 
     async def _listen(self) -> None:
         async for event in self._feed.stream():

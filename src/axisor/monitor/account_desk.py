@@ -18,6 +18,7 @@ from axisor.domain.commands import (
     CrossDeposit,
     CrossOrder,
     CrossWithdraw,
+    DepositLightning,
     OpenTrade,
     ReduceCross,
     SetCrossLeverage,
@@ -28,7 +29,7 @@ from axisor.domain.cross_facts import CrossPositionFact
 from axisor.domain.errors import AmountOutOfRange, ExchangeError, TradeNotRunning
 from axisor.domain.trades import PositionSide, Trade
 from axisor.domain.units import ExchangeAccountId, IntentId, Price, TradeId
-from axisor.domain.wallet import Asset
+from axisor.domain.wallet import Asset, NodePayment, NodePaymentState
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt, AttemptState, Cause, CauseKind, advance
 from axisor.features.execution.command_table import COMMAND_TABLE, SettledBy, class_of
 from axisor.features.execution.evidence import (
@@ -36,6 +37,7 @@ from axisor.features.execution.evidence import (
     Evidence,
     earliest_trace_at,
     key_of,
+    node_payment_of,
     prove,
     readings_for,
 )
@@ -55,6 +57,7 @@ from axisor.monitor.scribe import requested_record
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import Answer, ExchangeClient, Lane, Page, Reading, SignedRequest
+from axisor.ports.lightning import LightningNode
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +83,7 @@ _CROSS: Final = frozenset(
 ACCOUNT_COMMANDS: Final = _CROSS | {
     CommandName.SWAP,
     CommandName.WITHDRAW_LIGHTNING,
+    CommandName.DEPOSIT_LIGHTNING,
     CommandName.OPEN_TRADE,
     CommandName.CANCEL_ORDER,
 }
@@ -101,6 +105,7 @@ class AccountOrder:
     cause: Cause
     tag: int | None = None
     counter_before_sats: int | None = None
+    is_second_send: bool = False
     decision: DecisionRecord | None = None
 
 
@@ -122,6 +127,7 @@ class AccountDesk:
         turn: asyncio.Lock,
         late_every_s: float,
         goes: Callable[[CommandClass], bool],
+        node: LightningNode | None = None,
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -135,6 +141,7 @@ class AccountDesk:
         self._turn = turn
         self._late_every_s = late_every_s
         self._goes = goes
+        self._node = node
         self._window = timedelta(seconds=executor.timing.signature_window_s)
         self._intents: dict[Cause, IntentId] = {}
         self._quiet_ends: dict[AttemptKey, float] = {}
@@ -142,6 +149,8 @@ class AccountDesk:
         self._seen: frozenset[str] = frozenset()
         self._look_now = asyncio.Event()
         self._late_due_s = float("-inf")
+        self.settled: list[Callable[[Attempt], None]] = []
+        """Told of every new state of an attempt."""
 
     @property
     def _attempts(self) -> dict[AttemptKey, Attempt]:
@@ -195,10 +204,19 @@ class AccountDesk:
         Raises:
             LeaseLost, SpendingStopped, AttemptExists, OSError: nothing was sent.
         """
+        return await self.submit_decided(lambda: order)
+
+    async def submit_decided(self, decide: Callable[[], AccountOrder | None]) -> bool:
+        """Take a token, decide, and send what was decided; return False where nothing was, or where it must wait.
+
+        Raises:
+            LeaseLost, SpendingStopped, AttemptExists, OSError: nothing was sent.
+        """
         if not await self._client.limiter.acquire(Lane.PROTECT, deadline_s=TOKEN_DEADLINE_S):
             return False
         async with self._turn:
-            if self._must_wait(order):
+            order = decide()
+            if order is None or self._must_wait(order):
                 return False
             await self._submit(order)
             return True
@@ -212,6 +230,8 @@ class AccountDesk:
             return False
         if self._wallet.blocks_money_in() or not self._goes(class_of(order.command)):
             return True
+        if order.is_second_send:
+            return False
         name = order.command.name
         return any(attempt.is_open and attempt.command.name is name for attempt in self._attempts.values())
 
@@ -227,7 +247,7 @@ class AccountDesk:
             attempt_no=1,
             amount_sats=amount_of(command),
             tag=order.tag,
-            is_second_send=False,
+            is_second_send=order.is_second_send,
             counter_before_sats=order.counter_before_sats,
             tick_at=None,
             decision=order.decision,
@@ -339,7 +359,7 @@ class AccountDesk:
         proven = {key_of(attempt) for attempt in proofs.applied}
         for attempt in asked:
             present = self._attempts.get(key_of(attempt))
-            is_due = evidence.requested_boottime_s > self._quiet_ends[key_of(attempt)]
+            is_due = self._proves_absence(attempt, evidence)
             if present is None or not present.is_open or key_of(present) in proven or not is_due:
                 continue
             unknown = _as_unknown(present, now)
@@ -351,12 +371,22 @@ class AccountDesk:
             [item.transfer_id for item in evidence.transfers or ()] + [item.swap_id for item in evidence.swaps or ()]
         )
 
+    def _proves_absence(self, attempt: Attempt, evidence: Evidence) -> bool:
+        """Return whether what is not shown did not happen: after the quiet period, and by the node's own word."""
+        is_quiet = evidence.requested_boottime_s > self._quiet_ends[key_of(attempt)]
+        if not isinstance(attempt.command, DepositLightning):
+            return is_quiet
+        payment = node_payment_of(attempt, evidence)
+        if evidence.node_payments is None:
+            return False
+        return is_quiet if payment is None else payment.state is NodePaymentState.FAILED
+
     async def _read(self, attempts: list[Attempt]) -> Evidence:
         client, lane = self._client, Lane.PROTECT
         needed = readings_for(attempts)
         since = min(earliest_trace_at(attempt, signature_window=self._window) for attempt in attempts)
         requested_boottime_s = self._clock.boottime_s()
-        position = open_orders = filled_orders = transfers = swaps = withdrawals = trades = None
+        position = open_orders = filled_orders = transfers = swaps = withdrawals = trades = node_payments = None
         if needed & {SettledBy.CROSS_FLAT, SettledBy.CROSS_LEVERAGE}:
             position = (await client.fetch_cross_position(lane=lane)).value
         if needed & {SettledBy.CROSS_CLIENT_ID, SettledBy.CROSS_OPEN_ORDERS}:
@@ -370,6 +400,8 @@ class AccountDesk:
             swaps = await _all_pages(client.list_swaps, since=since, lane=lane)
         if SettledBy.PAYMENT_HASH in needed:
             withdrawals = await _all_pages(client.list_lightning_withdrawals, since=since, lane=lane)
+        if SettledBy.NODE_PAYMENT in needed and self._node is not None:
+            node_payments = await _node_payments(self._node, attempts)
         if needed & {SettledBy.TRADE_CLIENT_ID, SettledBy.TRADE_STATUS}:
             trades = await self._read_trades(since)
         return Evidence(
@@ -380,6 +412,7 @@ class AccountDesk:
             transfers=transfers,
             swaps=swaps,
             withdrawals=withdrawals,
+            node_payments=node_payments,
             trades=trades,
         )
 
@@ -412,6 +445,8 @@ class AccountDesk:
             self._look_now.set()
         if attempt.state in APPLIED_STATES:
             self._reader.read_soon()
+        for tell in self.settled:
+            tell(attempt)
 
     def _take_late_effect(self, attempt: Attempt, now: datetime) -> None:
         """Book the effect of an attempt that counted as without one: an incident."""
@@ -439,6 +474,16 @@ class AccountDesk:
                 self._quiet_ends.pop(key, None)
                 self._seen_before.pop(key, None)
                 self._intents.pop(attempt.cause, None)
+
+
+async def _node_payments(node: LightningNode, attempts: list[Attempt]) -> tuple[NodePayment, ...]:
+    """Return what the owner's node says of the payments among these attempts."""
+    found = [
+        await node.find_payment(attempt.command.payment_hash)
+        for attempt in attempts
+        if isinstance(attempt.command, DepositLightning)
+    ]
+    return tuple(payment for payment in found if payment is not None)
 
 
 async def _all_pages[T](

@@ -1,7 +1,8 @@
 """What the monitor knows of one trade: facts with their age, its rule, its attempts, its counter."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -16,6 +17,7 @@ from axisor.features.margin_guard.backstop import StopStanding, was_dropped_at_c
 from axisor.features.margin_guard.policy import PendingTopUp, RungState, full_room
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.rulebook import RuleBook
+from axisor.features.notifications.events import Activity
 
 STOP_PENDING_S: Final = 2.0
 REFUSED_STOP_S: Final = 60.0
@@ -23,6 +25,8 @@ REFUSED_STOP_S: Final = 60.0
 READ_AFTER_REFUSAL_S: Final = 1.0
 """So long a refused stop waits for a reading: the level may stand already."""
 ENDED_KEPT_S: Final = 600.0
+_OWN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An order that Axisor sent bears the id of its intent: nobody's name for it."""
 NO_EFFECT_STATES: Final = (AttemptState.NOT_APPLIED, AttemptState.REFUSED, AttemptState.NOT_PROCESSED)
 
 
@@ -57,6 +61,8 @@ class WatchedTrade:
     changed_at: datetime | None = None
     close_reason: CloseReason | None = None
     is_end_told: bool = False
+    is_reopening: bool = False
+    """It is closed to be opened again, smaller: both are told as one deed."""
     hold_reason: str | None = None
     kept_reason: str | None = None
     """Why added sats are not taken back by rule, as it was written last."""
@@ -82,6 +88,10 @@ class WatchedTrade:
     """How the safety stop stands, as last decided."""
     is_taking_back: bool = False
     """Our stop has moved inside for a cash-in that is about to leave: nothing moves it back meanwhile."""
+    taking_for: TradeId | None = None
+    """The trade that the profit about to be taken out of this one is for."""
+    gathering_until_s: float | None = None
+    """Sats for this trade are being fetched from another source, and that is given up at this boot-time instant."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever an outcome or a reading of the trade was taken."""
     stored: Trade | None = None
@@ -94,7 +104,9 @@ class WatchedTrade:
     @property
     def label(self) -> str:
         """Return the name a person gave the trade, or its leverage and side."""
-        return self.trade.client_id or f"{self.trade.leverage.normalize():f}x {self.trade.side.value}"
+        name = self.trade.client_id
+        is_a_name = name is not None and _OWN_ID.fullmatch(name) is None
+        return name if is_a_name and name else f"{self.trade.leverage.normalize():f}x {self.trade.side.value}"
 
     @property
     def full_room(self) -> Fraction:
@@ -354,6 +366,17 @@ class WatchedTrade:
         return self.stored is None or replace(self.trade, pnl_sats=0) != replace(self.stored, pnl_sats=0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succession:
+    """What a trade takes over from the one that it was opened for: steps used, its own rule, what was spent."""
+
+    before: TradeId
+    rungs: Mapping[str, RungState]
+    own_rule: GuardRule | None
+    activity: Callable[[WatchedTrade], Activity]
+    """What the owner is told once it runs."""
+
+
 class AccountBook:
     """The trades and rules of one exchange account, as far as they are known."""
 
@@ -368,6 +391,8 @@ class AccountBook:
         self.are_rules_known = False
         self._first_rules: dict[TradeId, tuple[GuardRule | None, float]] = {}
         """What new trades got, and when that was stored: until a later reading of the rules it counts beside them."""
+        self.successions: dict[str, Succession] = {}
+        """What a trade that bears the client id of one of our orders takes over from the one before it."""
         self._ended: dict[TradeId, float] = {}
 
     def take_rules(self, rules: RuleBook, *, asked_boottime_s: float) -> None:

@@ -9,8 +9,7 @@ import structlog
 from axisor.domain.commands import CommandName
 from axisor.domain.contract import fee_rate
 from axisor.domain.equity import closing_value_sats
-from axisor.domain.pnl import exact_pnl_sats
-from axisor.domain.trades import Trade, TradeStatus
+from axisor.domain.trades import TradeStatus
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
 from axisor.features.margin_guard.capacity import RESCUE_CALLS, Rates, Rescue
 from axisor.features.margin_guard.policy import (
@@ -20,11 +19,11 @@ from axisor.features.margin_guard.policy import (
     CloseOneDeed,
     DepositDeed,
     Facts,
+    GatherDeed,
     Hold,
     HoldReason,
-    Means,
     MoveStopDeed,
-    OtherTrade,
+    ReduceDeed,
     ReopenDeed,
     SwapDeed,
     WakeUps,
@@ -40,10 +39,12 @@ from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.triggers import End
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.monitor.alarms import Alarms
-from axisor.monitor.book import READ_AFTER_REFUSAL_S, AccountBook, WatchedTrade
+from axisor.monitor.allotment import Allotment
+from axisor.monitor.book import READ_AFTER_REFUSAL_S, STOP_PENDING_S, AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
+from axisor.monitor.means import Sources, own_stop_price
 from axisor.monitor.rescue_queue import RescueQueue
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.stop_watch import StopWatch
@@ -72,12 +73,11 @@ TOLD_REASONS: Final = frozenset(
         HoldReason.BALANCE_UNKNOWN,
         HoldReason.SPENDING_STOPPED,
         HoldReason.NOTHING_TO_REDUCE,
-        HoldReason.NOT_SUPPORTED,
     }
 )
 
-type SentDeed = AddMarginDeed | MoveStopDeed | CloseDeed | WarnDeed
-"""What the dispatcher and the decider carry out."""
+type SentDeed = AddMarginDeed | MoveStopDeed | CloseDeed | GatherDeed | ReduceDeed
+"""What the dispatcher carries out."""
 
 
 class Decider:
@@ -106,6 +106,8 @@ class Decider:
         self._chronicle = chronicle
         self._clock = clock
         self._allow_second_send = allow_second_send
+        self._sources = Sources(book=book, wallet=wallet, market=market, clock=clock)
+        self._allotment = Allotment(self._question, lambda: market.last)
         self._alarms: Alarms[TradeId] = Alarms()
         self._stop_watch = StopWatch(chronicle=chronicle)
         self._limiter = limiter
@@ -121,6 +123,7 @@ class Decider:
         """Take a trade out of everything that could wake it."""
         self._index.discard((self._account_id, trade_id))
         self._alarms.discard(trade_id)
+        self._allotment.forget(trade_id)
         self.due.discard(trade_id)
         self.wakes.discard(trade_id)
 
@@ -191,7 +194,7 @@ class Decider:
             watched.tick_at = tick_at
         facts = self._make_ready_again(watched, facts)
         case = self.decide(watched, facts)
-        while isinstance(decision := self.sendable(case), WarnDeed):
+        while isinstance(decision := case.decision, WarnDeed):
             self._warn(watched, case, decision)
             facts = self.facts(watched) or facts
             case = self.decide(watched, facts)
@@ -200,17 +203,31 @@ class Decider:
         self._stop_watch.look(watched, facts, rule, now=case.now)
         if isinstance(decision, Hold):
             wake = self._take_hold(watched, case, decision, wake)
-        elif watched.is_held_back(command_of(decision), self._clock.boottime_s()):
-            self.wake_at(trade_id, self._retry_boottime_s(watched, command_of(decision)))
+        elif self.is_held_back(watched, decision):
+            self.wake_at(trade_id, self._retry_boottime_s(watched, decision))
         else:
             self.push(watched, calls=_calls_of(decision, rule))
         bucket = self._market.level_for(watched.trade.quantity_usd)
         end = End(side=watched.trade.side, price=_end_price(watched))
         self._index.put((self._account_id, trade_id), wake, bucket=bucket, end=end)
 
-    def _retry_boottime_s(self, watched: WatchedTrade, command: CommandName) -> float:
-        now_s = self._clock.boottime_s()
-        setback = watched.setbacks.get(command)
+    def is_held_back(self, watched: WatchedTrade, deed: SentDeed) -> bool:
+        """Return whether a deed waits: after a failure, for a reading, or for a close that is on its way."""
+        target = self._target(watched, deed)
+        if target is None or (isinstance(deed, CloseOneDeed) and target.is_close_pending(self._clock.now())):
+            return True
+        return target.is_held_back(command_of(deed), self._clock.boottime_s())
+
+    def _target(self, watched: WatchedTrade, deed: SentDeed) -> WatchedTrade | None:
+        """Return the trade that a deed is done to."""
+        return self._book.trades.get(deed.trade_id) if isinstance(deed, CloseOneDeed) else watched
+
+    def _retry_boottime_s(self, watched: WatchedTrade, deed: SentDeed) -> float:
+        now_s, command = self._clock.boottime_s(), command_of(deed)
+        target = self._target(watched, deed) or watched
+        if isinstance(deed, CloseOneDeed) and target.is_close_pending(self._clock.now()):
+            return now_s + STOP_PENDING_S
+        setback = target.setbacks.get(command)
         retry_s = now_s if setback is None else setback.retry_boottime_s
         if command is CommandName.ADD_MARGIN:
             retry_s = max(retry_s, min(watched.must_read_until_s, now_s + NO_PRICE_RETRY_S))
@@ -223,28 +240,42 @@ class Decider:
         facts = self.facts(watched)
         if facts is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
             return False
-        decision = self.sendable(self.decide(watched, facts))
+        decision = self.decide(watched, facts).decision
         if isinstance(decision, Hold | WarnDeed):
             self.evaluate(watched.trade_id)
             return False
-        return not watched.is_held_back(command_of(decision), self._clock.boottime_s())
+        return not self.is_held_back(watched, decision)
 
     def decide(self, watched: WatchedTrade, facts: Facts) -> Case:
         """Return what the policy says of a trade now, with all that it was told."""
         rule = watched.rule
         if rule is None:
             return Case(facts=facts, rule=None, now=self._clock.now(), decision=Hold(reason=HoldReason.ROOM))
-        if not self._allow_second_send and rule.allow_second_send:
-            rule = replace(rule, allow_second_send=False)
+        rule = self._in_force(rule)
         now = self._clock.now()
-        return Case(facts=facts, rule=rule, now=now, decision=decide(facts, rule, now=now))
+        decision = decide(facts, rule, now=now)
+        if isinstance(decision, Hold | WarnDeed | MoveStopDeed) and not _wants_sats(decision):
+            self._allotment.forget(watched.trade_id)
+            return Case(facts=facts, rule=rule, now=now, decision=decision)
+        # Several trades in danger share the balance so that it keeps the most.
+        allotted_sats = self._allotment.allotted(facts, rule, now=now)
+        if allotted_sats is not None:
+            facts = replace(facts, spending=replace(facts.spending, allotted_sats=allotted_sats))
+            decision = decide(facts, rule, now=now)
+        return Case(facts=facts, rule=rule, now=now, decision=decision)
 
-    @staticmethod
-    def sendable(case: Case) -> SentDeed | Hold:
-        """Return what is to be done about a case; a deed that nothing here carries out is a hold that says so."""
-        if isinstance(case.decision, CashInDeed | SwapDeed | DepositDeed | CloseOneDeed | ReopenDeed):
-            return Hold(reason=HoldReason.NOT_SUPPORTED, rung=case.decision.rung)
-        return case.decision
+    def _in_force(self, rule: GuardRule) -> GuardRule:
+        if not self._allow_second_send and rule.allow_second_send:
+            return replace(rule, allow_second_send=False)
+        return rule
+
+    def _question(self, trade_id: TradeId) -> tuple[Facts, GuardRule] | None:
+        """Return what is to be decided about a trade, None where nothing is."""
+        watched = self._book.trades.get(trade_id)
+        if watched is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
+            return None
+        facts = self.facts(watched)
+        return None if facts is None else (facts, self._in_force(watched.rule))
 
     def facts(self, watched: WatchedTrade) -> Facts | None:
         """Return what a decision may depend on, or None without a fresh price or a reading that may move sats."""
@@ -265,9 +296,7 @@ class Decider:
             rungs=dict(watched.rungs),
             pending=watched.pending(now=now, boottime_s=boottime_s),
             spending=self._wallet.spending(watched.trade_id, self._book.attempts(), running=self._book.trades),
-            own_stop_price=watched.own_stop_price
-            if trade.stop_loss_price not in watched.own_stops
-            else trade.stop_loss_price,
+            own_stop_price=own_stop_price(watched),
             is_stop_removed=watched.is_stop_removed,
             refused_stops=watched.refused_stop_levels(boottime_s),
             is_stop_pending=watched.is_stop_pending(now),
@@ -278,7 +307,7 @@ class Decider:
             payable_sats=payable_funding_sats(
                 trade, price=price, settlements=self._market.settlements, read_at=watched.requested_at, now=now
             ),
-            means=self._means(watched, price),
+            means=self._sources.means(watched, now=now, boottime_s=boottime_s),
             fee_rate=fee_rate(self._wallet.fee_tier),
             lead=watched.lead,
             steady_seconds_to_liquidation=None if takes_s is None else left_s,
@@ -291,25 +320,6 @@ class Decider:
         ahead = self.due.calls_ahead(watched.trade_id, self._deadline_s(watched))
         rates = self.rates()
         return rates.leaves_s(ahead + 1) + rates.round_trip_s
-
-    def _means(self, watched: WatchedTrade, price: Price) -> Means:
-        """Return the other running trades where the rule may use one; profits at the price that triggers."""
-        rule = watched.rule
-        if rule is None or not rule.looks_at_others:
-            return Means()
-        return Means(
-            others=tuple(
-                OtherTrade(
-                    trade_id=other.trade_id,
-                    side=other.trade.side,
-                    quantity_usd=other.trade.quantity_usd,
-                    liquidation_price=other.trade.liquidation_price,
-                    profit_sats=max(0, _profit_sats(other.trade, price)),
-                )
-                for other in self._book.trades.values()
-                if other is not watched and other.is_read and other.trade.status is TradeStatus.RUNNING
-            )
-        )
 
     def _make_ready_again(self, watched: WatchedTrade, facts: Facts) -> Facts:
         assert watched.rule is not None
@@ -429,18 +439,23 @@ def _calls_of(deed: SentDeed, rule: GuardRule) -> int:
     return RESCUE_CALLS if isinstance(deed, AddMarginDeed) and rule.stop_share is not None else 1
 
 
-def command_of(deed: AddMarginDeed | MoveStopDeed | CloseDeed) -> CommandName:
-    """Return the command that carries a deed out."""
+def _wants_sats(decision: Hold | WarnDeed | MoveStopDeed) -> bool:
+    """Return whether nothing happens for want of sats alone."""
+    return isinstance(decision, Hold) and decision.reason in (HoldReason.NO_BALANCE, HoldReason.AWAITING_SATS)
+
+
+def command_of(deed: SentDeed) -> CommandName:
+    """Return the command that carries a deed out, or begins to."""
     match deed:
         case AddMarginDeed():
             return CommandName.ADD_MARGIN
         case MoveStopDeed():
             return CommandName.SET_STOP_LOSS
-        case CloseDeed():
+        case CloseDeed() | CloseOneDeed() | ReopenDeed():
             return CommandName.CLOSE_TRADE
-
-
-def _profit_sats(trade: Trade, price: Price) -> int:
-    """Return the profit of a trade at a price in sats, downward."""
-    profit = exact_pnl_sats(side=trade.side, quantity_usd=trade.quantity_usd, entry_price=trade.price, exit_price=price)
-    return profit.__floor__()
+        case CashInDeed():
+            return CommandName.CASH_IN
+        case SwapDeed():
+            return CommandName.SWAP
+        case DepositDeed():
+            return CommandName.DEPOSIT_LIGHTNING

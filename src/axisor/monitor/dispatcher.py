@@ -1,6 +1,7 @@
 """Acting: the most urgent first, one token, a decision from present facts, one durable attempt, one sending."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -24,14 +25,27 @@ from axisor.features.execution.ledger import DecisionRecord
 from axisor.features.execution.outcome import classify
 from axisor.features.execution.recorder import AWAY
 from axisor.features.execution.repository import AttemptExists, SpendingStopped, list_attempts
-from axisor.features.margin_guard.policy import AddMarginDeed, CloseDeed, Hold, MoveStopDeed, WarnDeed
+from axisor.features.margin_guard.policy import (
+    AddMarginDeed,
+    CashInDeed,
+    CloseDeed,
+    CloseOneDeed,
+    DepositDeed,
+    GatherDeed,
+    Hold,
+    MoveStopDeed,
+    ReopenDeed,
+    SwapDeed,
+    WarnDeed,
+)
 from axisor.features.margin_guard.record import Case
 from axisor.infra.db.session import Database
 from axisor.infra.ids import new_id
 from axisor.infra.tasks import TaskSet
 from axisor.monitor.book import AccountBook, Setback, WatchedTrade, open_tags
+from axisor.monitor.causes import part_key, step_key
 from axisor.monitor.chronicle import Chronicle
-from axisor.monitor.decider import Decider, command_of
+from axisor.monitor.decider import Decider
 from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.settler import Settler
@@ -82,6 +96,17 @@ class Dispatcher:
         self._tasks = tasks
         self.turn = asyncio.Lock()
         """Whoever holds it is the only one that decides and writes an attempt."""
+        self._gather: Callable[[WatchedTrade, GatherDeed], None] | None = None
+        self._reopen: Callable[[WatchedTrade, Case, ReopenDeed], Awaitable[None]] | None = None
+
+    def use(
+        self,
+        *,
+        gather: Callable[[WatchedTrade, GatherDeed], None],
+        reopen: Callable[[WatchedTrade, Case, ReopenDeed], Awaitable[None]],
+    ) -> None:
+        """Set who carries out the deeds of several steps."""
+        self._gather, self._reopen = gather, reopen
 
     async def run(self) -> None:
         """Act for ever, the most urgent first.
@@ -143,10 +168,10 @@ class Dispatcher:
             self._decider.evaluate(watched.trade_id)
             return
         case = self._decider.decide(watched, facts)
-        match self._decider.sendable(case):
+        match case.decision:
             case WarnDeed() | Hold():
                 self._decider.evaluate(watched.trade_id)
-            case deed if watched.is_held_back(command_of(deed), self._clock.boottime_s()):
+            case deed if self._decider.is_held_back(watched, deed):
                 self._decider.evaluate(watched.trade_id)
             case AddMarginDeed() as deed:
                 await self._top_up(watched, case, deed)
@@ -156,9 +181,25 @@ class Dispatcher:
                 watched.own_stops.add(price)
                 await self.submit(watched, SetStopLoss(trade_id=watched.trade_id, stop_price=price), cause, record)
             case CloseDeed(rung=rung, arming_no=number):
-                cause = self._rule_cause(watched, rung, number)
+                cause = self.rule_cause(watched, step_key(rung, number))
                 record = self._scribe.decision_record(watched, case, "close", rung, {})
                 await self.submit(watched, CloseTrade(trade_id=watched.trade_id), cause, record)
+            case CloseOneDeed() as deed:
+                await self._close_one(watched, case, deed)
+            case CashInDeed() | SwapDeed() | DepositDeed() as deed:
+                assert self._gather is not None
+                self._gather(watched, deed)
+            case ReopenDeed() as deed:
+                assert self._reopen is not None
+                await self._reopen(watched, case, deed)
+
+    async def _close_one(self, watched: WatchedTrade, case: Case, deed: CloseOneDeed) -> None:
+        chosen = self._book.trades[deed.trade_id]
+        key = part_key(deed.rung, deed.arming_no, for_trade_id=watched.trade_id, part="close_one")
+        cause = self.rule_cause(watched, key)
+        outcome = {"closes": deed.trade_id, "quantity_usd": deed.quantity_usd}
+        record = self._scribe.decision_record(watched, case, "close_one", deed.rung, outcome)
+        await self.submit(chosen, CloseTrade(trade_id=deed.trade_id), cause, record)
 
     async def _top_up(self, watched: WatchedTrade, case: Case, deed: AddMarginDeed) -> None:
         offered_tag = next_tag(open_tags(watched.attempts.values()), last_tag=watched.last_tag)
@@ -185,15 +226,16 @@ class Dispatcher:
         await self.submit(
             watched,
             AddMargin(trade_id=watched.trade_id, amount_sats=amount_sats),
-            self._rule_cause(watched, deed.rung, deed.arming_no),
+            self.rule_cause(watched, step_key(deed.rung, deed.arming_no)),
             record,
             tag=tag,
             is_second_send=deed.is_second_send,
         )
 
-    def _rule_cause(self, watched: WatchedTrade, rung: str, arming_no: int) -> Cause:
+    def rule_cause(self, watched: WatchedTrade, key: str) -> Cause:
+        """Return the cause of what a trade's rule does."""
         assert watched.rule is not None
-        return Cause(kind=CauseKind.RULE, cause_id=watched.rule.rule_id, key=f"{rung}#{arming_no}")
+        return Cause(kind=CauseKind.RULE, cause_id=watched.rule.rule_id, key=key)
 
     async def submit(
         self,

@@ -199,13 +199,21 @@ async def _make_runtime(
 ) -> tuple[AccountRuntime, Callable[[], Awaitable[None]]]:
     settings = parts.settings
     client, feed, close = await parts.connect(account.network, account.exchange_account_id)
+    node = parts.node(account.exchange_account_id)
+
+    async def close_all() -> None:
+        await close()
+        if node is not None:
+            await node.close()
+
     runtime = AccountRuntime(
         user_id=account.user_id,
         exchange_account_id=account.exchange_account_id,
         is_guarded=account.is_guarded,
         client=client,
         feed=feed,
-        executor=parts.executor(account.exchange_account_id, client, account_tasks),
+        executor=parts.executor(account.exchange_account_id, client, account_tasks, node),
+        node=node,
         recorder=parts.recorder,
         database=parts.database,
         lease=parts.lease,
@@ -220,7 +228,7 @@ async def _make_runtime(
         allow_second_send=settings.guard.second_send,
         check=watch.check,
     )
-    return runtime, close
+    return runtime, close_all
 
 
 async def _renew(parts: MonitorParts) -> None:

@@ -14,6 +14,7 @@ from axisor.features.margin_guard.policy import safety_stop_price
 from axisor.features.margin_guard.steps import TOP_UPS
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.monitor.book import WatchedTrade
+from axisor.monitor.causes import read_key
 from axisor.monitor.chronicle import REQUEST_STATUS, Chronicle
 from axisor.monitor.market import MarketState
 from axisor.monitor.wallet import Wallet
@@ -39,7 +40,7 @@ class Narrator:
         match attempt.command:
             case AddMargin():
                 return self._top_up_activity(watched, attempt, answer)
-            case CashIn() if attempt.state in APPLIED_STATES:
+            case CashIn() if attempt.state in APPLIED_STATES and read_key(attempt.cause.key) is None:
                 return self._chronicle.activity(
                     watched,
                     ActivityKind.TAKEN_BACK,

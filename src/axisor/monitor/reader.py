@@ -12,6 +12,7 @@ import structlog
 from axisor.domain.counter import explain_funding
 from axisor.domain.errors import ExchangeAuthFailed, ExchangeError
 from axisor.domain.room import distance
+from axisor.domain.synthetic_usd import CENTS_PER_USD
 from axisor.domain.trades import AccountFacts, CloseReason, FundingFee, Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, usd_number
 from axisor.features.execution.attempts import AttemptState
@@ -245,7 +246,12 @@ class AccountReader:
     def _take_balance(self, reading: Reading[AccountFacts]) -> bool:
         """Take a balance; return whether it is another than before."""
         facts = reading.value
-        news = self._wallet.take_balance(facts.balance_sats, facts.fee_tier, reading.requested_boottime_s)
+        news = self._wallet.take_balance(
+            facts.balance_sats,
+            facts.fee_tier,
+            reading.requested_boottime_s,
+            synthetic_usd_cents=int(facts.synthetic_usd * CENTS_PER_USD),
+        )
         if news is not None:
             self._chronicle.store_balance(facts.balance_sats, facts.fee_tier, has_changed=news)
         return bool(news)
@@ -355,7 +361,7 @@ class AccountReader:
         watched.close_reason = reason
         if not watched.open_attempts():  # until none is in doubt, readings go on
             self._book.end(watched.trade_id, self._clock.boottime_s())
-        if trade.status is TradeStatus.CANCELED or watched.is_end_told:
+        if trade.status is TradeStatus.CANCELED or watched.is_end_told or watched.is_reopening:
             self._chronicle.store(watched, "reading", force=True)
             return
         watched.is_end_told = True

@@ -1,5 +1,6 @@
 """Settling attempts: what answers and readings prove, and what follows from it."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ from axisor.features.execution.settlement import (
     shows_effect,
 )
 from axisor.features.notifications.events import ActivityKind, Severity
-from axisor.monitor.book import WatchedTrade
+from axisor.monitor.book import AccountBook, WatchedTrade
+from axisor.monitor.causes import read_key
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.narrator import Narrator
 from axisor.monitor.wallet import Wallet
@@ -42,6 +44,7 @@ class Settler:
         wallet: Wallet,
         chronicle: Chronicle,
         narrator: Narrator,
+        book: AccountBook,
         clock: Clock,
     ) -> None:
         self._account_id = exchange_account_id
@@ -49,7 +52,10 @@ class Settler:
         self._wallet = wallet
         self._chronicle = chronicle
         self._narrator = narrator
+        self._book = book
         self._clock = clock
+        self.settled: list[Callable[[Attempt], None]] = []
+        """Told of every new state of an attempt."""
 
     def take_up(self, watched: WatchedTrade, attempt: Attempt, *, signed_boottime_s: float | None = None) -> None:
         """Take an attempt that was just written, or that an earlier process left.
@@ -150,6 +156,8 @@ class Settler:
             watched.setbacks.pop(attempt.command.name, None)
         shown = self._shown(watched, answer)
         self._executor.record(attempt, answer, *self._consequences(watched, attempt, answer), shown=shown)
+        for tell in self.settled:
+            tell(attempt)
 
     def _shown(self, watched: WatchedTrade, answer: Answer | None) -> dict[str, Any]:
         """Return the facts as they stand after an answer or a reading, prices in half-dollars, and when it was asked.
@@ -190,14 +198,24 @@ class Settler:
             },
         )
 
+    def _use_up(self, watched: WatchedTrade, attempt: Attempt) -> list[Write]:
+        """Return what uses up the step behind an attempt: on its own trade, or on the one it was done for."""
+        cause = read_key(attempt.cause.key)
+        if cause is None:
+            return []
+        of = watched if cause.for_trade_id is None else self._book.trades.get(cause.for_trade_id)
+        if of is None:
+            return []
+        state = of.rungs.get(cause.rung)
+        if state is not None and state.arming_no != cause.arming_no:
+            return []  # a late effect of an earlier arming is history
+        return [self._chronicle.use_up(of, cause.rung)]
+
     def _consequences(self, watched: WatchedTrade, attempt: Attempt, answer: Answer | None) -> list[Write]:
         also: list[Write] = []
         if attempt.state in APPLIED_STATES:
             if attempt.cause.kind is CauseKind.RULE and not isinstance(attempt.command, CashIn):
-                rung, _, number = attempt.cause.key.partition("#")
-                state = watched.rungs.get(rung)
-                if state is None or state.arming_no == int(number):  # a late effect of an earlier arming is history
-                    also.append(self._chronicle.use_up(watched, rung))
+                also += self._use_up(watched, attempt)
             if isinstance(attempt.command, SetStopLoss):
                 if attempt.cause.kind is CauseKind.REQUEST:
                     watched.take_users_stop(attempt.command.stop_price)

@@ -29,17 +29,26 @@ class Wallet:
         self._doubted: dict[tuple[IntentId, int], float] = {}
         self._requested_boottime_s = float("-inf")
         self.balance_sats: int | None = None
+        self.synthetic_usd_cents = 0
+        self.node_sats = 0
         self.fee_tier = 0
         self.budget = Budget()
         self.stopped: frozenset[str] = frozenset()
 
-    def take_balance(self, balance_sats: int, tier: int, requested_boottime_s: float) -> bool | None:
+    def take_balance(
+        self, balance_sats: int, tier: int, requested_boottime_s: float, *, synthetic_usd_cents: int = 0
+    ) -> bool | None:
         """Take a reading of the balance; return whether it is news, None where it is older than what is known."""
         if requested_boottime_s < self._requested_boottime_s:
             return None
         has_changed = balance_sats != self.balance_sats or tier != self.fee_tier
         self.balance_sats, self.fee_tier, self._requested_boottime_s = balance_sats, tier, requested_boottime_s
+        self.synthetic_usd_cents = synthetic_usd_cents
         return has_changed
+
+    def is_read_since(self, at: datetime) -> bool:
+        """Return whether the balance was asked for after an instant."""
+        return self._boottime_of(at) < self._requested_boottime_s
 
     def blocks_money_in(self) -> bool:
         """Return whether a predecessor's money may still be on its way."""

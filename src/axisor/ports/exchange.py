@@ -13,9 +13,9 @@ from axisor.domain.commands import Command
 from axisor.domain.cross_facts import CrossOrderFact, CrossPositionFact, CrossTransfer
 from axisor.domain.trades import AccountFacts, Candle, FundingFee, Ticker, Trade
 from axisor.domain.units import TradeId
-from axisor.domain.wallet import DepositInvoice, LightningDeposit, LightningWithdrawal, SwapFact
+from axisor.domain.wallet import DepositInvoice, LightningDeposit, LightningWithdrawal, NodePayment, SwapFact
 
-type Shown = CrossOrderFact | CrossPositionFact | SwapFact | LightningWithdrawal
+type Shown = CrossOrderFact | CrossPositionFact | SwapFact | LightningWithdrawal | NodePayment
 """What the answer to a command of the account shows; a command of a trade is answered with the trade."""
 
 

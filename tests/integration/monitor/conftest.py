@@ -35,6 +35,7 @@ from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.reader import WatchTiming
 from axisor.ports.exchange import ExchangeClient
+from axisor.ports.lightning import LightningNode
 from axisor.ports.market_feed import AccountEvent, FeedUp, LastPrice
 
 QUIET_S = 0.4
@@ -114,6 +115,7 @@ class Scene:
     signature_window_s: float = 30.0
     quiet_s: float = QUIET_S
     send_deadline_s: float = 0.1
+    node: LightningNode | None = None
     client: ExchangeClient | None = None
     """A client of a real server; the exchange in memory where there is none."""
     blocked_until: datetime | None = None
@@ -158,6 +160,7 @@ class Scene:
             clock=self.clock,
             timing=timing,
             tasks=self.tasks,
+            node=self.node,
         )
         self.runtime = AccountRuntime(
             user_id=self.user_id,
@@ -178,6 +181,7 @@ class Scene:
             changed=self.changed,
             announce=self.announce,
             allow_second_send=self.second_send,
+            node=self.node,
         )
         self.price(price)
         await self.recorder.merge_spool_now()
@@ -297,6 +301,21 @@ class Scene:
             return await self.attempts(command) == states
 
         await until(look, what=f"{command} is {states}", last=lambda: self.attempts(command))
+
+    async def until_attempts_of(self, trade_id: str, command: str) -> None:
+        """Wait until a command of one trade has had its effect."""
+
+        async def look() -> bool:
+            rows = await self.rows(
+                "select 1 from attempt a join intent i using (exchange_account_id, intent_id) "
+                "where a.exchange_account_id = :account and i.position_id = :trade and i.command = :command "
+                "and a.state = 'confirmed'",
+                trade=trade_id,
+                command=command,
+            )
+            return bool(rows)
+
+        await until(look, what=f"{command} of {trade_id}")
 
     async def reserved(self) -> dict[str, int]:
         rows = await self.rows(

@@ -49,10 +49,12 @@ async def server() -> AsyncIterator[PaperServer]:
 
 
 @asynccontextmanager
-async def an_account_scene(server: PaperServer, make_scene: MakeScene) -> AsyncIterator[tuple[Scene, Keys]]:
-    keys = await server.create_account()
+async def an_account_scene(
+    server: PaperServer, make_scene: MakeScene, *, balance_sats: int = 10_000_000, **options: Any
+) -> AsyncIterator[tuple[Scene, Keys]]:
+    keys = await server.create_account(balance_sats=balance_sats)
     client = a_client(server.addresses.rest_url, credentials=Credentials(keys.key, keys.secret, keys.passphrase))
-    scene = await make_scene(client=client, quiet_s=QUIET_S, send_deadline_s=5.0)
+    scene = await make_scene(**{"client": client, "quiet_s": QUIET_S, "send_deadline_s": 5.0} | options)
     try:
         yield scene, keys
     finally:

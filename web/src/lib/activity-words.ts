@@ -24,7 +24,7 @@ function word(name: string, value: unknown, t: TFunction): string {
     return value.toString();
   }
   if (typeof value !== 'string') return JSON.stringify(value);
-  if (['side', 'preset', 'close_reason', 'scope', 'command', 'status'].includes(name)) {
+  if (['side', 'preset', 'close_reason', 'scope', 'command', 'status', 'source'].includes(name)) {
     return t(`words.${name}.${value}`, { defaultValue: value });
   }
   if (name === 'reason') return t(`words.reason.${value}`, { defaultValue: value });
@@ -52,5 +52,6 @@ export function variantOf({ kind, data }: Activity): string {
   }
   if (kind === 'liquidation') return 'trade_closed_liquidation';
   if (kind === 'rescue_settled') return data.applied === true ? 'rescue_settled_applied' : 'rescue_settled_not_applied';
+  if (kind === 'reopened') return data.done === true ? 'reopened_done' : 'reopened_not_done';
   return kind;
 }

@@ -28,6 +28,7 @@ from axisor.domain.commands import (
     CrossDeposit,
     CrossOrder,
     CrossWithdraw,
+    DepositLightning,
     OpenTrade,
     ReduceCross,
     SetCrossLeverage,
@@ -482,6 +483,8 @@ def _read_answer(command: Command, raw: bytes) -> Trade | Shown:
             return parse.parse_swap(raw)
         case WithdrawLightning():
             return parse.parse_new_withdrawal(raw)
+        case DepositLightning():
+            raise ExchangeProtocolError("the exchange does not answer for the owner's node")
 
 
 def _is_same(command: Command, shown: Trade | Shown) -> bool:

@@ -21,6 +21,7 @@ from axisor.domain.commands import (
     CrossDeposit,
     CrossOrder,
     CrossWithdraw,
+    DepositLightning,
     OpenTrade,
     ReduceCross,
     SetCrossLeverage,
@@ -206,6 +207,8 @@ def command_request(command: Command) -> tuple[str, str, bytes]:
             return _json("POST", "/synthetic-usd/swap", _swap(command))
         case WithdrawLightning():
             return _json("POST", "/account/withdraw/lightning", {"invoice": command.invoice})
+        case DepositLightning():
+            raise DomainError("a payment of the owner's node is no command to the exchange")
 
 
 def _json(method: str, path: str, body: dict[str, JsonValue]) -> tuple[str, str, bytes]:

@@ -1,7 +1,7 @@
 """What was spent and what is promised: pure bookkeeping of reservations, rolling over 24 hours."""
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -36,6 +36,7 @@ class Budget:
 
     def __init__(self, reservations: Iterable[Reservation] = ()) -> None:
         self._rows = {(row.intent_id, row.attempt_no): row for row in reservations}
+        self._successors: dict[TradeId, TradeId] = {}
 
     def put(self, reservation: Reservation) -> None:
         """Add a reservation, or replace it by its next state; a released one is forgotten."""
@@ -43,11 +44,20 @@ class Budget:
         if reservation.state is ReservationState.RELEASED:
             self._rows.pop(key, None)
         else:
-            self._rows[key] = reservation
+            self._rows[key] = self._of_successor(reservation)
 
     def release(self, key: tuple[str, int]) -> None:
         """Forget the reservation of an attempt, by its intent and number."""
         self._rows.pop(key, None)
+
+    def succeed(self, before: TradeId, after: TradeId) -> None:
+        """Count what was and will be spent on a trade for the one that was opened in its place."""
+        self._successors[before] = after
+        self._rows = {key: self._of_successor(row) for key, row in self._rows.items()}
+
+    def _of_successor(self, reservation: Reservation) -> Reservation:
+        after = self._successors.get(reservation.trade_id)
+        return reservation if after is None else self._of_successor(replace(reservation, trade_id=after))
 
     def forget_ended(self, running: Container[TradeId], now: datetime) -> None:
         """Drop what no limit counts any more: trades that have ended, and of which nothing is younger than a day."""

@@ -29,6 +29,7 @@ class SettledBy(StrEnum):
     CROSS_LEVERAGE = "cross_leverage"  # the position has the leverage that was asked for
     SWAPS = "swaps"  # a swap of exactly the tagged amount
     PAYMENT_HASH = "payment_hash"  # over the withdrawals
+    NODE_PAYMENT = "node_payment"  # the owner's node says what became of the payment hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ COMMAND_TABLE: Final[Mapping[CommandName, CommandRow]] = MappingProxyType(
         CommandName.SET_CROSS_LEVERAGE: CommandRow(_RISK, True, SettledBy.CROSS_LEVERAGE),
         CommandName.SWAP: CommandRow(_RISK, False, SettledBy.SWAPS),
         CommandName.WITHDRAW_LIGHTNING: CommandRow(_RISK, False, SettledBy.PAYMENT_HASH),
+        CommandName.DEPOSIT_LIGHTNING: CommandRow(_MONEY_IN, False, SettledBy.NODE_PAYMENT),
     }
 )
 

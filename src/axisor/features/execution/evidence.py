@@ -17,6 +17,7 @@ from axisor.domain.commands import (
     CrossDeposit,
     CrossOrder,
     CrossWithdraw,
+    DepositLightning,
     OpenTrade,
     ReduceCross,
     SetCrossLeverage,
@@ -32,7 +33,7 @@ from axisor.domain.cross_facts import (
 )
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import IntentId
-from axisor.domain.wallet import LightningWithdrawal, SwapFact
+from axisor.domain.wallet import LightningWithdrawal, NodePayment, NodePaymentState, SwapFact
 from axisor.features.execution.attempts import APPLIED_STATES, Attempt
 from axisor.features.execution.command_table import COMMAND_TABLE, SettledBy
 from axisor.ports.exchange import Shown
@@ -52,6 +53,8 @@ class Evidence:
     transfers: tuple[CrossTransfer, ...] | None = None
     swaps: tuple[SwapFact, ...] | None = None
     withdrawals: tuple[LightningWithdrawal, ...] | None = None
+    node_payments: tuple[NodePayment, ...] | None = None
+    """Those of the payment hashes in doubt that the owner's node knows."""
     trades: tuple[Trade, ...] | None = None
     """The open, running, closed and canceled ones."""
 
@@ -174,8 +177,19 @@ def _is_shown(attempt: Attempt, evidence: Evidence) -> bool:
             return evidence.position is not None and evidence.position.leverage == leverage
         case WithdrawLightning(payment_hash=payment_hash):
             return any(item.payment_hash == payment_hash for item in evidence.withdrawals or ())
+        case DepositLightning():
+            payment = node_payment_of(attempt, evidence)
+            return payment is not None and payment.state is NodePaymentState.SUCCEEDED
         case _:
             return False
+
+
+def node_payment_of(attempt: Attempt, evidence: Evidence) -> NodePayment | None:
+    """Return what the owner's node says of a payment, None where it says nothing or the attempt is none."""
+    command = attempt.command
+    if not isinstance(command, DepositLightning):
+        return None
+    return next((item for item in evidence.node_payments or () if item.payment_hash == command.payment_hash), None)
 
 
 def answer_shows(attempt: Attempt, shown: Shown) -> bool:
@@ -202,5 +216,7 @@ def answer_shows(attempt: Attempt, shown: Shown) -> bool:
             return True
         case WithdrawLightning(amount_sats=amount_sats), LightningWithdrawal(amount_sats=stated_sats):
             return stated_sats == amount_sats
+        case DepositLightning(payment_hash=payment_hash), NodePayment(payment_hash=stated, state=state):
+            return stated == payment_hash and state is NodePaymentState.SUCCEEDED
         case _:
             return False

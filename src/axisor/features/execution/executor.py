@@ -21,8 +21,10 @@ from axisor.domain.commands import (
     CommandClass,
     CrossDeposit,
     CrossWithdraw,
+    DepositLightning,
     WithdrawLightning,
 )
+from axisor.domain.errors import ConfigurationError
 from axisor.domain.units import ExchangeAccountId, IntentId, TradeId
 from axisor.features.execution.attempts import Attempt, AttemptState, Cause
 from axisor.features.execution.command_table import class_of
@@ -35,6 +37,7 @@ from axisor.infra.lease import FileLease
 from axisor.infra.tasks import TaskSet
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import Answer, AnswerKind, ExchangeClient, SignedRequest
+from axisor.ports.lightning import LightningNode
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +90,7 @@ class Executor:
         clock: Clock,
         timing: Timing,
         tasks: TaskSet,
+        node: LightningNode | None = None,
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -97,6 +101,7 @@ class Executor:
         self._clock = clock
         self._timing = timing
         self._tasks = tasks
+        self._node = node
         self._unwritten: dict[TradeId, asyncio.Event] = {}
 
     @property
@@ -114,7 +119,7 @@ class Executor:
         await self._until_written(draft.trade_id)
         fence = self._lease.fence
         signed_at = self._clock.now()
-        request = self._client.sign(draft.command)
+        request = self._sign(draft.command)
         decision = None if draft.decision is None else with_request(draft.decision, draft, request)
         attempt = Attempt(
             exchange_account_id=self._account_id,
@@ -138,6 +143,13 @@ class Executor:
         )
         await self._make_durable(attempt, decision)
         return attempt, request
+
+    def _sign(self, command: Command) -> SignedRequest:
+        if not isinstance(command, DepositLightning):
+            return self._client.sign(command)
+        if self._node is None:
+            raise ConfigurationError("no Lightning node pays for this account")
+        return self._node.sign(command)
 
     async def _until_written(self, trade_id: TradeId) -> None:
         """Wait until the database holds the states of the trade's earlier attempts: an open one would be in the way."""
@@ -182,6 +194,8 @@ class Executor:
             return Answer(kind=AnswerKind.NOT_PROCESSED, reason="lease_expired")
         if self._clock.boottime_s() - request.signed_boottime_s >= self._timing.signature_window_s:
             return Answer(kind=AnswerKind.NOT_PROCESSED, reason="signature_expired")
+        if self._node is not None and isinstance(request.command, DepositLightning):
+            return await self._node.send(request, deadline_s=self._timing.send_deadline_s)
         return await self._client.send(request, deadline_s=self._timing.send_deadline_s)
 
     def record(self, attempt: Attempt, answer: Answer | None, *also: Write, shown: dict[str, Any]) -> None:

@@ -128,7 +128,7 @@ async def list_untold_ends(
             where p.exchange_account_id = :account and p.status = 'closed'
               and p.closed_at > greatest(a.created_at, :since)
               and not exists (
-                  select from notification n where n.user_id = a.user_id and n.kind = 'trade_closed'
+                  select from notification n where n.user_id = a.user_id and n.kind in ('trade_closed', 'reopened')
                   and n.exchange_account_id = p.exchange_account_id and n.position_id = p.position_id
               )
             order by p.closed_at

@@ -36,6 +36,7 @@ _COMMANDS: Final[dict[CommandName, type[Command]]] = {
         commands.SetCrossLeverage,
         commands.Swap,
         commands.WithdrawLightning,
+        commands.DepositLightning,
     )
 }
 LATE_EVIDENCE_FOR: Final = timedelta(hours=1)

@@ -121,7 +121,6 @@ class HoldReason(StrEnum):
     AWAITING_SATS = "awaiting_sats"  # from another source, on their way to the balance
     REFILL_REACHED = "refill_reached"
     NOTHING_TO_REDUCE = "nothing_to_reduce"
-    NOT_SUPPORTED = "not_supported"  # the deed is known, its execution is not
     CLOSING = "closing"
 
 

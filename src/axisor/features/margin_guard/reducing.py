@@ -47,10 +47,16 @@ def reopen_steps(facts: Facts, reduce: Reduce) -> tuple[CloseStep, OpenStep] | N
     quantity_usd = ((1 - reduce.share) * trade.quantity_usd).__floor__()
     if quantity_usd < 1:
         return None
+    step = smallest_open_step(side=trade.side, quantity_usd=quantity_usd, price=price, budget_sats=returns_sats)
+    return None if step is None else (CloseStep(trade_id=trade.trade_id, returns_sats=returns_sats), step)
+
+
+def smallest_open_step(*, side: PositionSide, quantity_usd: int, price: Price, budget_sats: int) -> OpenStep | None:
+    """Return the opening at the lowest whole leverage that a budget pays for, None where it pays for none."""
     for leverage in range(MIN_LEVERAGE, MAX_LEVERAGE + 1):
-        step = _open_step(trade.side, quantity_usd, price, leverage)
-        if cost_sats(step, price) <= returns_sats:
-            return CloseStep(trade_id=trade.trade_id, returns_sats=returns_sats), step
+        step = _open_step(side, quantity_usd, price, leverage)
+        if cost_sats(step, price) <= budget_sats:
+            return step
     return None
 
 

@@ -164,6 +164,11 @@ class GuardRule:
         reduces = self.shortage is Shortage.REDUCE or self.rung(Reduce) is not None
         return reduces or FundingSource.CASH_IN in self.sources
 
+    @property
+    def gathers(self) -> bool:
+        """Return whether any source stands beside the free balance."""
+        return self.sources != ONLY_BALANCE
+
 
 def _is_behind(rung: Rung, stop_share: Fraction) -> bool:
     """Return whether the safety stop closes the trade before a step that acts is due."""

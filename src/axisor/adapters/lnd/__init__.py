@@ -1,0 +1,1 @@
+"""The owner's Lightning node: LND over its REST API."""
