@@ -15,6 +15,7 @@ import { useBars } from '@/features/trades/trade-chart';
 import { cn } from '@/lib/cn';
 import { useAccounts } from '@/stores/accounts';
 import { useDemo } from '@/stores/demo';
+import { useDraft } from '@/stores/draft';
 import { useSession } from '@/stores/session';
 import { useView } from '@/stores/view';
 import { acceptDemo, loadAccounts, loadActivity, loadCandles } from './stream';
@@ -32,7 +33,7 @@ export function Dashboard(): ReactNode {
   const isSummaryHidden = useView((state) => state.isSummaryHidden);
   const hideSummary = useView((state) => state.hideSummary);
   const isDemo = useSession((state) => state.user?.is_demo ?? true);
-  const hasDraft = useView((state) => state.draft !== null);
+  const hasDraft = useDraft((state) => state.scope !== null);
   const since = demo?.story_started_at ?? null;
   const bars = useBars(since);
   const { run, isPending } = useStoryCommand(acceptDemo);

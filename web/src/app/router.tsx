@@ -5,6 +5,16 @@ import { Shell } from './shell';
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 const dashboard = createRoute({ getParentRoute: () => root, path: '/', component: Dashboard });
+const guard = createRoute({
+  getParentRoute: () => root,
+  path: '/guard',
+  component: lazyRouteComponent(() => import('./guard-page'), 'GuardPage'),
+});
+const position = createRoute({
+  getParentRoute: () => root,
+  path: '/positions/$account/$trade',
+  component: lazyRouteComponent(() => import('./position-page'), 'PositionPage'),
+});
 const activity = createRoute({
   getParentRoute: () => root,
   path: '/activity',
@@ -21,7 +31,7 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import('./settings-page'), 'SettingsPage'),
 });
 
-export const router = createRouter({ routeTree: root.addChildren([dashboard, activity, connect, settings]) });
+export const router = createRouter({ routeTree: root.addChildren([dashboard, guard, position, activity, connect, settings]) });
 
 declare module '@tanstack/react-router' {
   interface Register {

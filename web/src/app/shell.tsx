@@ -1,16 +1,18 @@
 import { Link, Outlet } from '@tanstack/react-router';
-import { Activity, ChevronsLeft, ChevronsRight, KeyRound, LayoutDashboard, Settings, type LucideIcon } from 'lucide-react';
+import { Activity, ChevronsLeft, ChevronsRight, KeyRound, LayoutDashboard, Settings, Shield, type LucideIcon } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { DecisionDrawer } from '@/features/activity/decision-drawer';
-import { RuleDrawer } from '@/features/rule/rule-drawer';
+import { RuleSheet } from '@/features/rule/rule-sheet';
 import { WatchBanner } from '@/features/guard/watch-banner';
 import { cn } from '@/lib/cn';
+import { useDraft } from '@/stores/draft';
 import { useView } from '@/stores/view';
 import { TopBar } from './top-bar';
 
 const PLACES = [
   { to: '/', name: 'nav.trades', icon: LayoutDashboard },
+  { to: '/guard', name: 'nav.guard', icon: Shield },
   { to: '/activity', name: 'nav.activity', icon: Activity },
   { to: '/connect', name: 'nav.connect', icon: KeyRound },
   { to: '/settings', name: 'nav.settings', icon: Settings },
@@ -19,7 +21,7 @@ const PLACES = [
 export function Shell(): ReactNode {
   const { t } = useTranslation();
   const isOpen = useView((state) => state.isRailOpen);
-  const hasDraft = useView((state) => state.draft !== null);
+  const hasDraft = useDraft((state) => state.scope !== null);
   return (
     <div className="flex min-h-dvh">
       <a href="#content" className="sr-only z-60 rounded bg-card px-3 py-2 focus:not-sr-only focus:fixed focus:top-2 focus:left-2">
@@ -38,7 +40,7 @@ export function Shell(): ReactNode {
       </div>
       <BottomBar />
       <DecisionDrawer />
-      <RuleDrawer />
+      <RuleSheet />
     </div>
   );
 }
@@ -94,7 +96,7 @@ function BottomBar(): ReactNode {
   return (
     <nav
       aria-label={t('nav.label')}
-      className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-4 border-t border-line bg-card pb-[env(safe-area-inset-bottom)] md:hidden"
+      className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-5 border-t border-line bg-card pb-[env(safe-area-inset-bottom)] md:hidden"
     >
       {PLACES.map(({ to, name, icon: Icon }) => (
         <Link

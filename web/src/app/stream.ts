@@ -8,6 +8,7 @@ import {
   ActivityPage,
   Candle,
   Candles,
+  CoverageOverview,
   Demo,
   Price,
   TradeList,
@@ -18,6 +19,7 @@ import { StreamSocket, type SocketLike, type StreamFrame } from '@/lib/socket';
 import { useAccounts } from '@/stores/accounts';
 import { useActivity } from '@/stores/activity';
 import { useCandles } from '@/stores/candles';
+import { useCoverage } from '@/stores/coverage';
 import { useConnection } from '@/stores/connection';
 import { useDemo } from '@/stores/demo';
 import { useFates } from '@/stores/fates';
@@ -44,6 +46,7 @@ export function routeFrame(frame: StreamFrame): void {
   else if (frame.topic === 'market.candle.1s') take(z.union([Candle, z.object({ items: z.array(Candle) })]), frame, acceptCandle);
   else if (frame.topic === 'activity') take(z.union([Activity, z.object({ items: z.array(Activity) })]), frame, acceptActivity);
   else if (frame.topic === 'guard.status') take(Watches, frame, useAccounts.getState().acceptWatches);
+  else if (frame.topic === 'guard.coverage') take(CoverageOverview, frame, useCoverage.getState().accept);
   else if (frame.topic === 'demo') take(Demo, frame, acceptDemo);
   else if (trades?.[1]) {
     const id = trades[1];
@@ -107,6 +110,14 @@ export async function loadAccounts(): Promise<void> {
   }
 }
 
+export async function loadCoverage(): Promise<void> {
+  try {
+    useCoverage.getState().accept(await call('/guard/coverage', { schema: CoverageOverview }));
+  } catch {
+    useCoverage.getState().fail();
+  }
+}
+
 async function loadTrades(accountId: string): Promise<void> {
   const { items } = await call(`/accounts/${accountId}/trades?state=all`, { schema: TradeList });
   useTrades.getState().accept(accountId, items);
@@ -121,6 +132,7 @@ function readWhatFailed(): void {
   if (useAccounts.getState().failed) void loadAccounts();
   if (useCandles.getState().status === 'failed') void loadCandles();
   if (useActivity.getState().status === 'failed') void loadActivity();
+  if (useCoverage.getState().failed) void loadCoverage();
   if (useDemo.getState().demo === null && useSession.getState().user?.is_demo) loadDemo().catch(reportDemo);
 }
 
@@ -148,7 +160,7 @@ export function startStream(): () => void {
   const retopic = (): void => {
     const accounts = useAccounts.getState().items ?? [];
     const own = accounts.flatMap(({ exchange_account_id: id }) => [`account.${id}`, `account.${id}.trades`]);
-    socket.setTopics(['market.price', 'market.candle.1s', 'activity', 'guard.status', 'demo', ...own]);
+    socket.setTopics(['market.price', 'market.candle.1s', 'activity', 'guard.status', 'guard.coverage', 'demo', ...own]);
   };
   retopic();
   const unsubscribe = useAccounts.subscribe((state, before) => {
@@ -156,7 +168,7 @@ export function startStream(): () => void {
   });
   socket.start();
   const again = setInterval(readWhatFailed, READ_AGAIN_MS);
-  void Promise.all([loadAccounts(), loadCandles(), loadActivity()]);
+  void Promise.all([loadAccounts(), loadCandles(), loadActivity(), loadCoverage()]);
   return () => {
     unsubscribe();
     clearInterval(again);

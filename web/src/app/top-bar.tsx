@@ -7,7 +7,7 @@ import { Badge } from '@/components/ui/badge';
 import { Button } from '@/components/ui/button';
 import { DropdownMenu, DropdownMenuContent, DropdownMenuItem, DropdownMenuTrigger } from '@/components/ui/dropdown-menu';
 import { StopSpending } from '@/features/guard/stop-spending';
-import { tradeName } from '@/features/trades/trade-row';
+import { tradeName } from '@/lib/trade-name';
 import { useBeat, useWallBeat } from '@/lib/clock';
 import { cn } from '@/lib/cn';
 import { formatDuration, formatPrice, formatRatio } from '@/lib/units';

@@ -1,9 +1,10 @@
 /** Turns an entry of the activity list into words; amounts and prices come from the server as they are. */
 import type { TFunction } from 'i18next';
-import type { Activity } from '@/api/schema';
-import { UNKNOWN, formatDuration, formatLeverage, formatMilliseconds, formatPrice, formatRatio, formatSats } from './units';
+import type { Activity, Saying } from '@/api/schema';
+import { UNKNOWN, formatClock, formatDuration, formatLeverage, formatMilliseconds, formatPrice, formatRatio, formatSats } from './units';
 
 const PRICE = /(^|_)price$/;
+const INSTANT = /^\d{4}-\d{2}-\d{2}T/;
 
 /** Every field of an entry as text with its unit, for the sentences in the locale files. */
 export function wordsOf(data: Activity['data'], t: TFunction): Record<string, string> {
@@ -24,9 +25,10 @@ function word(name: string, value: unknown, t: TFunction): string {
     return value.toString();
   }
   if (typeof value !== 'string') return JSON.stringify(value);
-  if (['side', 'preset', 'close_reason', 'scope', 'command', 'status', 'source'].includes(name)) {
+  if (['side', 'preset', 'close_reason', 'scope', 'command', 'status', 'source', 'step'].includes(name)) {
     return t(`words.${name}.${value}`, { defaultValue: value });
   }
+  if (INSTANT.test(value)) return formatClock(value);
   if (name === 'reason') return t(`words.reason.${value}`, { defaultValue: value });
   return value;
 }
@@ -54,4 +56,17 @@ export function variantOf({ kind, data }: Activity): string {
   if (kind === 'rescue_settled') return data.applied === true ? 'rescue_settled_applied' : 'rescue_settled_not_applied';
   if (kind === 'reopened') return data.done === true ? 'reopened_done' : 'reopened_not_done';
   return kind;
+}
+
+/** A code with its figures as a sentence under `prefix`; a code without words is told as unknown to this page. */
+export function sayingOf(prefix: string, saying: Saying, t: TFunction): string {
+  const code = saying.code.replaceAll('_', ' ');
+  return t(`${prefix}.${saying.code}`, { ...wordsOf(saying.data, t), defaultValue: t('words.without', { code }) });
+}
+
+/** The sentence of a decision: its own words, or those of its reason. */
+export function whyWords(sentence: Saying, t: TFunction): string {
+  const words = wordsOf(sentence.data, t);
+  const reason = t(`words.reason.${sentence.code}`, { defaultValue: sentence.code.replaceAll('_', ' ') });
+  return t(`why.sentence.${sentence.code}`, { ...words, defaultValue: reason });
 }

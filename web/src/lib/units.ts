@@ -120,3 +120,13 @@ export function parseShare(text: string): number | null {
   if (!/^\d{1,3}(\.\d{1,3})?$/.test(body)) return null;
   return Number(body) / 100;
 }
+
+/** Reads a price typed by a person ("60 784.5", "60.784,5", "60,784.5") as a half-dollar, or null. */
+export function parsePrice(text: string): number | null {
+  const body = text.replace(/[\s\u202f\u00a0]/g, '').replace(/usd$/i, '');
+  const tail = /[.,](\d)$/.exec(body)?.[1];
+  const whole = (tail === undefined ? body : body.slice(0, -2)).replace(/[.,]/g, '');
+  if (!/^\d{1,9}$/.test(whole) || (tail !== undefined && tail !== '0' && tail !== '5')) return null;
+  const price = Number(whole) + (tail === '5' ? 0.5 : 0);
+  return price > 0 ? price : null;
+}

@@ -42,9 +42,10 @@ describe('the words of both languages', () => {
     for (const [key, text] of [...english, ...portuguese]) expect(`${key}: ${text}`).not.toMatch(FORBIDDEN);
   });
   test('use the agreed words', () => {
-    expect(portuguese.get('rule.sentence')).toMatch(/folga.*repor até.*gastar no máximo/);
+    const sentence = (words: Map<string, string>): string => ['step.when.room_share', 'step.do.top_up', 'rule.spend'].map((key) => words.get(key)).join(', ');
+    expect(sentence(portuguese)).toMatch(/folga.*repor até.*gastar no máximo/);
     expect(portuguese.get('chart.top_up')).toBe('Reforço');
-    expect(english.get('rule.sentence')).toMatch(/room.*refill to.*spend at most/);
+    expect(sentence(english)).toMatch(/room.*refill to.*spend at most/);
   });
 });
 

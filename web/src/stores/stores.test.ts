@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Activity, Candle, RuleChange, Trade } from '@/api/schema';
+import type { Activity, Candle, RuleBody, RuleDocument, RuleView, Trade } from '@/api/schema';
 import { GUARDED, World } from '@/testing/story/world';
 import { mergeActivity } from './activity';
 import { mergeCandles, useCandles } from './candles';
 import { withSample } from './fates';
 import { useMarket } from './market';
-import { isDirty, useView } from './view';
+import { WATCH, withLimits } from '@/lib/rule-edit';
+import { isDirty, useDraft, type Draft } from './draft';
 
 const at = (second: number): string => new Date(Date.UTC(2026, 10, 23, 2, 11, second)).toISOString();
 const bar = (second: number, close: number): Candle => ({ at: at(second), open: close, high: close, low: close, close });
@@ -67,38 +68,59 @@ describe('fates', () => {
 });
 
 describe('the drafted guard', () => {
-  const stored: RuleChange = {
-    top_up_share: 0.5, refill_share: 1, position_limit_sats: 400_000, max_count: 3, stop_share: 0.12, warn_share: 0.6, version: 4,
-  };
-  beforeEach(() => useView.getState().openRule('a', 't', stored));
+  const stored: RuleDocument = { ...WATCH, rule_id: 'r', version: 4, scope: 'trade' };
+  const view: RuleView = { own: stored, inherited: null, effective: stored };
+  const reserve = (sats: number): ((body: RuleBody) => RuleBody) => (body) => withLimits(body, { reserve_sats: sats });
+  beforeEach(() => {
+    useDraft.getState().close();
+    useDraft.getState().open({ kind: 'trade', accountId: 'a', tradeId: 't' });
+    useDraft.getState().accept(view, WATCH);
+  });
+  const draft = (): Draft => useDraft.getState().draft;
+
   test('is not dirty before it is touched, and undo brings every step back', () => {
-    const view = useView.getState();
-    expect(isDirty(useView.getState().draft!)).toBe(false);
-    view.editRule({ top_up_share: 0.4 });
-    view.editRule({ position_limit_sats: 300_000 });
-    expect(isDirty(useView.getState().draft!)).toBe(true);
-    view.undoRule();
-    expect(useView.getState().draft!.change).toEqual({ ...stored, top_up_share: 0.4 });
-    view.undoRule();
-    expect(isDirty(useView.getState().draft!)).toBe(false);
-    view.undoRule();
-    expect(useView.getState().draft!.change).toEqual(stored);
+    const { edit, undo } = useDraft.getState();
+    expect(isDirty(draft())).toBe(false);
+    edit(reserve(1));
+    edit(reserve(2));
+    expect(isDirty(draft())).toBe(true);
+    undo();
+    expect(draft().body?.limits.reserve_sats).toBe(1);
+    undo();
+    undo();
+    expect(isDirty(draft())).toBe(false);
   });
   test('takes a whole drag back in one step', () => {
-    const view = useView.getState();
-    view.editRule({ top_up_share: 0.49 }, 'begin', 60_770);
-    for (const share of [0.48, 0.47, 0.4]) view.editRule({ top_up_share: share }, 'go_on', 60_700);
-    view.editRule({ top_up_share: 0.4 }, 'go_on', null);
-    expect(useView.getState().draft!.dragPrice).toBeNull();
-    view.undoRule();
-    expect(useView.getState().draft!.change.top_up_share).toBe(0.5);
+    const { edit, undo } = useDraft.getState();
+    edit(reserve(1), 'begin', { mark: 'top_up', price: 60_770 });
+    for (const sats of [2, 3, 4]) edit(reserve(sats), 'go_on', { mark: 'top_up', price: 60_700 });
+    edit(reserve(5), 'go_on', null);
+    expect(draft().drag).toBeNull();
+    undo();
+    expect(draft().body?.limits.reserve_sats).toBe(0);
+  });
+  test('keeps what was dragged before the rule was read', () => {
+    const { close, open, edit, accept, undo } = useDraft.getState();
+    close();
+    open({ kind: 'trade', accountId: 'a', tradeId: 't' });
+    edit(reserve(7), 'begin');
+    edit(reserve(8), 'go_on');
+    accept(view, WATCH);
+    expect(draft().body?.limits.reserve_sats).toBe(8);
+    undo();
+    expect(isDirty(draft())).toBe(false);
   });
   test('keeps the edits when someone else saved meanwhile', () => {
-    const view = useView.getState();
-    view.editRule({ top_up_share: 0.4 });
-    view.rebaseRule({ ...stored, position_limit_sats: 100_000, version: 5 });
-    expect(useView.getState().draft!.change).toMatchObject({ top_up_share: 0.4, version: 5 });
-    view.undoRule();
-    expect(useView.getState().draft!.change.version).toBe(5);
+    const { edit, rebase } = useDraft.getState();
+    edit(reserve(9));
+    rebase({ ...view, own: { ...stored, version: 5 } });
+    expect(draft()).toMatchObject({ version: 5, body: { limits: { reserve_sats: 9 } } });
+  });
+  test('starts from what is inherited when nothing is stored, as version 0', () => {
+    const { close, open, accept } = useDraft.getState();
+    close();
+    open({ kind: 'account', accountId: 'a' });
+    accept({ own: null, inherited: { ...stored, scope: 'user', stop_share: 0.2 }, effective: null }, WATCH);
+    expect(draft()).toMatchObject({ version: 0, body: { stop_share: 0.2 } });
   });
 });

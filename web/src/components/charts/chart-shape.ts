@@ -2,7 +2,7 @@
 import type { UTCTimestamp } from 'lightweight-charts';
 import type { Candle } from '@/api/schema';
 
-export type LineKind = 'entry' | 'liquidation' | 'warn' | 'top_up' | 'stop' | 'take_profit';
+export type LineKind = 'entry' | 'liquidation' | 'warn' | 'top_up' | 'reduce' | 'close' | 'give_up' | 'stop' | 'take_profit' | 'conflict' | 'what_if';
 
 export interface ChartLine {
   id: string;

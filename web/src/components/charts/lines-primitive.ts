@@ -9,10 +9,15 @@ const DASH: Record<LineKind, number[]> = {
   liquidation: [],
   warn: [5, 4],
   top_up: [],
+  reduce: [8, 3],
+  close: [8, 3],
+  give_up: [2, 3],
   stop: [],
   take_profit: [5, 4],
+  conflict: [2, 2],
+  what_if: [1, 2],
 };
-const WIDTH: Record<LineKind, number> = { entry: 1, liquidation: 1.75, warn: 1, top_up: 1.25, stop: 1.25, take_profit: 1 };
+const WIDTH: Record<LineKind, number> = { entry: 1, liquidation: 1.75, warn: 1, top_up: 1.25, reduce: 1.25, close: 1.25, give_up: 1.25, stop: 1.25, take_profit: 1, conflict: 1.5, what_if: 1.5 };
 
 export class LinesPrimitive implements ISeriesPrimitive {
   lines: readonly ChartLine[] = [];

@@ -16,8 +16,13 @@ const LABEL_STYLE: Record<LineKind, string> = {
   liquidation: 'text-danger font-semibold',
   warn: 'text-caution',
   top_up: 'text-accent-text font-semibold',
+  reduce: 'text-text',
+  close: 'text-text',
+  give_up: 'text-text',
   stop: 'text-text',
   take_profit: 'text-muted',
+  conflict: 'text-caution font-semibold',
+  what_if: 'text-info font-semibold',
 };
 
 function readColors(): ChartColors {
@@ -34,7 +39,12 @@ function readColors(): ChartColors {
     liquidation: value('--danger'),
     warn: value('--caution'),
     top_up: value('--accent'),
+    reduce: value('--muted'),
+    close: value('--muted'),
+    give_up: value('--muted'),
     stop: value('--text'),
+    conflict: value('--caution'),
+    what_if: value('--info'),
     take_profit: value('--profit'),
   };
 }

@@ -4,11 +4,10 @@ import { PlugZap, RotateCcw, X } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { call } from '@/api/client';
-import { Preview, type Demo, type Trade } from '@/api/schema';
+import { NightsCard, type Demo, type Trade } from '@/api/schema';
 import { SignedSats } from '@/components/amount';
 import { Button } from '@/components/ui/button';
 import { cn } from '@/lib/cn';
-import { ruleChangeOf } from '@/lib/rule-change';
 import { formatLeverage, formatSats } from '@/lib/units';
 import { OtherMarket } from './story-bar';
 import type { StoryCommand } from './story-api';
@@ -123,18 +122,18 @@ function KeptOrCost({ value }: { value: number | null }): ReactNode {
 function NightsLine({ lead }: { lead: Trade | null }): ReactNode {
   const { t } = useTranslation();
   const rule = lead?.guard?.rule ?? null;
+  const preset = rule?.preset === 'hold_longer' ? 'hold_longer' : 'hold';
   const query = useQuery({
-    queryKey: ['rule-preview', lead?.trade_id, rule?.version],
+    queryKey: ['guard', 'nights', preset, lead?.entry_leverage],
     enabled: lead !== null && rule !== null,
     staleTime: Infinity,
     retry: false,
     queryFn: ({ signal }) => {
-      if (!lead || !rule) throw new Error('no rule');
-      const path = `/accounts/${lead.exchange_account_id}/trades/${lead.trade_id}/rule/preview`;
-      return call(path, { method: 'POST', body: ruleChangeOf(rule), schema: Preview, signal });
+      const asked = new URLSearchParams({ preset, leverage: String(lead?.entry_leverage ?? 0), limit_margins: preset === 'hold' ? '1' : '2' });
+      return call(`/guard/nights?${asked.toString()}`, { schema: NightsCard, signal });
     },
   });
-  const nights = query.data?.nights ?? null;
+  const nights = query.data ?? null;
   return (
     <div className="text-sm text-muted">
       <p>{t('summary.honest')}</p>

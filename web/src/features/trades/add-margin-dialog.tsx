@@ -6,8 +6,8 @@ import { Dialog, DialogContent, DialogDescription, DialogFooter, DialogTitle } f
 import { Input } from '@/components/ui/input';
 import { formatInteger, formatSats, parseSats } from '@/lib/units';
 import { useAccounts } from '@/stores/accounts';
-import { RequestStatus } from './request-status';
-import { useCommand } from './use-command';
+import { RequestStatus } from '@/components/request-status';
+import { useCommand } from '@/lib/use-command';
 
 export function AddMarginDialog({ trade, name, onDone }: { trade: Trade; name: string; onDone: () => void }): ReactNode {
   const { t } = useTranslation();

@@ -5,8 +5,8 @@ import { Button } from '@/components/ui/button';
 import { Dialog, DialogContent, DialogDescription, DialogFooter, DialogTitle } from '@/components/ui/dialog';
 import { formatPrice, formatSats } from '@/lib/units';
 import { useAccounts } from '@/stores/accounts';
-import { RequestStatus } from './request-status';
-import { useCommand } from './use-command';
+import { RequestStatus } from '@/components/request-status';
+import { useCommand } from '@/lib/use-command';
 
 const NOTHING = {};
 

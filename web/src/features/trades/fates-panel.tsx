@@ -9,7 +9,7 @@ import { cn } from '@/lib/cn';
 import { formatClock, formatInteger, formatSats } from '@/lib/units';
 import { useActivity } from '@/stores/activity';
 import { useFates } from '@/stores/fates';
-import { tradeName } from './trade-row';
+import { tradeName } from '@/lib/trade-name';
 
 const NONE: never[] = [];
 const GUTTER_LEFT = 62;

@@ -1,19 +1,18 @@
 import { Suspense, lazy, useMemo, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useShallow } from 'zustand/react/shallow';
-import type { Trade } from '@/api/schema';
+import type { LadderMark, Trade } from '@/api/schema';
 import type { DragOfLine } from '@/components/charts/price-chart';
 import { toBars, type Bar, type ChartLine, type ChartMark } from '@/components/charts/chart-shape';
 import { StatePanel } from '@/components/state-panel';
 import { Button } from '@/components/ui/button';
 import { Skeleton } from '@/components/ui/skeleton';
-import { shareAtPrice } from '@/lib/room';
-import { ruleChangeOf } from '@/lib/rule-change';
+import { moveMark } from '@/lib/rule-edit';
 import { useActivity } from '@/stores/activity';
 import { useCandles } from '@/stores/candles';
-import { useView } from '@/stores/view';
-import { linesOf, marksOf } from './trade-lines';
-import { tradeName } from './trade-row';
+import { useDraft } from '@/stores/draft';
+import { linesOf, markOf, marksOf } from './trade-lines';
+import { tradeName } from '@/lib/trade-name';
 
 const PriceChart = lazy(async () => ({ default: (await import('@/components/charts/price-chart')).PriceChart }));
 
@@ -43,6 +42,9 @@ export function TradeChart({
   bars,
   hasScale,
   onRetry,
+  ladderMarks = null,
+  whatIfPrice = null,
+  group = 'story',
   className,
 }: {
   trade: Trade | null;
@@ -52,16 +54,30 @@ export function TradeChart({
   bars: readonly Bar[];
   hasScale: boolean;
   onRetry: () => void;
+  /** Every mark of the rule in force, where the page knows them. */
+  ladderMarks?: readonly LadderMark[] | null;
+  /** The price a slider looks at. */
+  whatIfPrice?: number | null;
+  group?: string;
   className: string;
 }): ReactNode {
   const { t } = useTranslation();
   const status = useCandles((state) => state.status);
   const activity = useActivity(useShallow((state) => state.items.filter((item) => item.trade_id === trade?.trade_id)));
-  const draft = useView((state) => (state.draft && state.draft.tradeId === trade?.trade_id ? state.draft : null));
-  const openRule = useView((state) => state.openRule);
-  const editRule = useView((state) => state.editRule);
+  const draft = useDraft((state) => (trade && state.scope?.kind === 'trade' && state.scope.tradeId === trade.trade_id ? state.draft : null));
   const lines: ChartLine[] = useStable(
-    trade ? linesOf({ trade, activity, draft: draft ? { preview: draft.preview, topUpPrice: draft.dragPrice } : null, t }) : [],
+    trade
+      ? linesOf({
+          trade,
+          activity,
+          marks: draft?.preview?.marks ?? ladderMarks,
+          body: draft?.body ?? null,
+          drag: draft?.drag ?? null,
+          conflict: draft?.preview?.conflicts[0] ?? null,
+          whatIfPrice,
+          t,
+        })
+      : [],
   );
   const marks: ChartMark[] = useStable(trade ? marksOf(trade, activity, t) : []);
   const alsoShow: number[] = useStable(beside ? [beside.liquidation_price, ...(beside.stop_loss_price === null ? [] : [beside.stop_loss_price])] : []);
@@ -79,11 +95,15 @@ export function TradeChart({
   }
   if (!trade || status === 'loading') return <ChartSkeleton className={className} />;
   const onDrag = (drag: DragOfLine): void => {
-    const rule = trade.guard?.rule;
-    if (!rule || trade.full_room === null) return;
-    if (drag.phase === 'begin' && !draft) openRule(trade.exchange_account_id, trade.trade_id, ruleChangeOf(rule));
-    const share = shareAtPrice({ price: drag.price, liquidation: trade.liquidation_price, fullRoom: trade.full_room });
-    editRule({ top_up_share: share }, drag.phase === 'begin' ? 'begin' : 'go_on', drag.phase === 'end' ? null : drag.price);
+    const mark = markOf(drag.lineId);
+    if (!mark) return;
+    const { open, edit } = useDraft.getState();
+    if (drag.phase === 'begin') open({ kind: 'trade', accountId: trade.exchange_account_id, tradeId: trade.trade_id });
+    edit(
+      (body) => moveMark(body, mark, drag.price, trade),
+      drag.phase === 'begin' ? 'begin' : 'go_on',
+      drag.phase === 'end' ? null : { mark: mark.key, price: drag.price },
+    );
   };
   const name = tradeName(trade, t(`words.side.${trade.side}`));
   return (
@@ -94,10 +114,10 @@ export function TradeChart({
       marks={marks}
       alsoShow={alsoShow}
       since={since}
-      group="story"
+      group={group}
       hasScale={hasScale}
       label={t('chart.label', { trade: name })}
-      {...(trade.guard?.rule ? { onDrag } : {})}
+      {...(trade.guard ? { onDrag } : {})}
       className={className}
     />
     </Suspense>

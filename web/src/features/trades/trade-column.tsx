@@ -11,7 +11,8 @@ import { cn } from '@/lib/cn';
 import { formatRatio, formatSats, formatSatsAbout } from '@/lib/units';
 import type { Bar } from '@/components/charts/chart-shape';
 import { TradeChart } from './trade-chart';
-import { TradeRow, tradeName } from './trade-row';
+import { tradeName } from '@/lib/trade-name';
+import { TradeRow } from './trade-row';
 
 /** Calm accounts are read every 30 to 60 s; facts older than that are overdue. */
 const ACCOUNT_READ_S = 75;

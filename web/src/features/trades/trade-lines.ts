@@ -1,8 +1,10 @@
 /** What of a trade is drawn on its chart: lines, past levels, marks. Pure. */
 import type { TFunction } from 'i18next';
-import type { Activity, Preview, Trade } from '@/api/schema';
+import type { Activity, Conflict, LadderMark, RuleBody, Trade } from '@/api/schema';
 import type { ChartLine, ChartMark } from '@/components/charts/chart-shape';
 import { activitySentence } from '@/lib/activity-words';
+import { isMovable, type MarkRef } from '@/lib/rule-edit';
+import { stepName } from '@/lib/step-words';
 
 function isOf(trade: Trade, kind: string): (item: Activity) => boolean {
   return (item) => item.kind === kind && item.trade_id === trade.trade_id;
@@ -19,16 +21,23 @@ export function deedsOf(trade: Trade, activity: readonly Activity[]): Activity[]
   return activity.filter((item) => confirmed(item) || (settled(item) && item.data.applied === true)).reverse();
 }
 
-export function linesOf(options: {
+export interface LinesOptions {
   trade: Trade;
   activity: readonly Activity[];
-  draft: { preview: Preview | null; topUpPrice: number | null } | null;
+  /** Marks of a preview; without one, those of the guard in force as the trade carries them. */
+  marks: readonly LadderMark[] | null;
+  body: RuleBody | null;
+  drag: { mark: string; price: number } | null;
+  conflict: Conflict | null;
+  whatIfPrice: number | null;
   t: TFunction;
-}): ChartLine[] {
-  const { trade, activity, draft, t } = options;
-  const { guard } = trade;
-  const isOver = trade.status === 'closed';
-  const past = (before: string): { price: number; until: string }[] =>
+}
+
+type PastOf = (field: string) => { price: number; until: string }[];
+
+export function linesOf(options: LinesOptions): ChartLine[] {
+  const { trade, activity, conflict, whatIfPrice, t } = options;
+  const past: PastOf = (before) =>
     deedsOf(trade, activity).flatMap((deed) => {
       const price = number(deed.data[before]);
       return price === null ? [] : [{ price, until: deed.at }];
@@ -44,25 +53,68 @@ export function linesOf(options: {
       endsAt: trade.closed_at,
     },
   ];
-  if (isOver) return lines;
-  const stop = trade.stop_loss_price;
-  if (stop !== null) {
-    const label = trade.stop_owner === 'user' ? t('chart.own_stop') : t('chart.safety_stop');
-    lines.push({ id: 'stop', kind: 'stop', price: stop, label, past: past('old_stop_price') });
-  }
+  if (trade.status === 'closed') return lines;
   if (trade.take_profit_price !== null) {
     lines.push({ id: 'take_profit', kind: 'take_profit', price: trade.take_profit_price, label: t('chart.take_profit') });
   }
-  if (!guard) return lines;
-  const lastDeed = deedsOf(trade, activity).at(-1)?.at ?? null;
-  const warn = draft?.preview ? draft.preview.warn_price : guard.warn_price;
-  if (warn !== null) lines.push({ id: 'warn', kind: 'warn', price: warn, label: t('chart.warn'), startsAt: lastDeed });
-  const topUp = draft?.topUpPrice ?? (draft?.preview ? draft.preview.top_up_price : guard.top_up_price);
-  if (topUp !== null) {
-    const isMuted = guard.is_spending_stopped || guard.state === 'unwatched';
-    lines.push({ id: 'top_up', kind: 'top_up', price: topUp, label: t('chart.top_up'), past: past('trigger_price'), isDraggable: guard.rule !== null, isMuted });
+  if (trade.guard || options.marks) lines.push(...guardLines(options, past));
+  else if (trade.stop_loss_price !== null) lines.push(stopLine(trade, trade.stop_loss_price, past, t));
+  const seen = new Set<number>();
+  for (const [index, point] of (conflict?.path ?? []).entries()) {
+    // A point at a line that is drawn anyway would only cover its label.
+    if (seen.has(point.price) || lines.some((line) => line.price === point.price)) continue;
+    seen.add(point.price);
+    lines.push({ id: `conflict:${index}`, kind: 'conflict', price: point.price, label: t(`conflict.what.${point.what}`, { step: stepName(point.step, t), defaultValue: point.what }) });
   }
+  if (whatIfPrice !== null) lines.push({ id: 'what_if', kind: 'what_if', price: whatIfPrice, label: t('chart.what_if') });
   return lines;
+}
+
+function stopLine(trade: Trade, price: number, past: PastOf, t: TFunction): ChartLine {
+  const label = trade.stop_owner === 'user' ? t('chart.own_stop') : t('chart.safety_stop');
+  return { id: 'stop', kind: 'stop', price, label, past: past('old_stop_price') };
+}
+
+/** The marks the guard carries without a preview, in the shape of a preview's. */
+function presentMarks(trade: Trade): LadderMark[] {
+  const { guard } = trade;
+  const marks: LadderMark[] = [];
+  if (guard?.warn_price != null) marks.push({ key: 'warn', kind: 'warn', price: guard.warn_price, room_share: null });
+  if (guard?.top_up_price != null) marks.push({ key: 'top_up', kind: 'top_up', price: guard.top_up_price, room_share: null });
+  if (trade.stop_loss_price !== null) marks.push({ key: 'stop', kind: 'stop', price: trade.stop_loss_price, room_share: null });
+  return marks;
+}
+
+function guardLines({ trade, activity, marks, body, drag, t }: LinesOptions, past: PastOf): ChartLine[] {
+  const { guard } = trade;
+  const lastDeed = deedsOf(trade, activity).at(-1)?.at ?? null;
+  const isMuted = guard !== null && (guard.is_spending_stopped || guard.state === 'unwatched');
+  const drawn = marks ?? presentMarks(trade);
+  const lines = drawn.flatMap((mark): ChartLine[] => {
+    if (mark.kind === 'liquidation') return [];
+    const id = lineId(mark);
+    const price = drag?.mark === mark.key ? drag.price : mark.price;
+    // A stop its owner set stands where they put it, whatever the rule says.
+    const isOwnStop = mark.kind === 'stop' && trade.stop_owner === 'user';
+    const base = { id, kind: mark.kind, price, isDraggable: guard !== null && !isOwnStop && isMovable(mark, body) };
+    if (mark.kind === 'stop') return [{ ...base, ...stopLine(trade, isOwnStop ? (trade.stop_loss_price ?? price) : price, past, t), id }];
+    if (mark.kind === 'top_up') return [{ ...base, label: t('chart.top_up'), past: past('trigger_price'), isMuted }];
+    return [{ ...base, label: t(`chart.${mark.kind}`), startsAt: mark.kind === 'warn' ? lastDeed : null, isMuted: isMuted && mark.kind === 'reduce' }];
+  });
+  // The stop stands at the exchange even where the rule draws none.
+  if (!drawn.some((mark) => mark.kind === 'stop') && trade.stop_loss_price !== null) lines.push(stopLine(trade, trade.stop_loss_price, past, t));
+  return lines;
+}
+
+function lineId(mark: MarkRef): string {
+  return `${mark.kind}:${mark.key ?? ''}`;
+}
+
+/** The mark a line stands for, or null for a line that is no part of a rule. */
+export function markOf(id: string): (MarkRef & { key: string }) | null {
+  const [kind, key] = id.split(':');
+  if (kind === undefined || key === undefined || kind === 'conflict') return null;
+  return { kind: kind as MarkRef['kind'], key };
 }
 
 export function marksOf(trade: Trade, activity: readonly Activity[], t: TFunction): ChartMark[] {

@@ -1,10 +1,11 @@
 import type { TFunction } from 'i18next';
+import { Link } from '@tanstack/react-router';
 import { MoreHorizontal } from 'lucide-react';
 import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Trade } from '@/api/schema';
 import { SignedSats } from '@/components/amount';
-import { Gauge } from '@/components/gauge';
+import { TradeGauge } from '@/components/trade-gauge';
 import { Badge } from '@/components/ui/badge';
 import { Button } from '@/components/ui/button';
 import {
@@ -15,15 +16,11 @@ import {
 } from '@/components/ui/dropdown-menu';
 import { cn } from '@/lib/cn';
 import { gaugeWords } from '@/lib/gauge-words';
-import { formatLeverage, formatPrice, formatSats } from '@/lib/units';
-import { useView } from '@/stores/view';
+import { tradeName } from '@/lib/trade-name';
+import { formatPrice, formatSats } from '@/lib/units';
+import { useDraft } from '@/stores/draft';
 import { AddMarginDialog } from './add-margin-dialog';
 import { CloseDialog } from './close-dialog';
-import { ruleChangeOf } from '@/lib/rule-change';
-
-export function tradeName(trade: Trade, side: string): string {
-  return trade.label ?? `${formatLeverage(trade.entry_leverage)} ${side}`;
-}
 
 /** One trade as a gauge with its text twin; pressing it shows the trade on the chart. */
 export function TradeRow({ trade, isChosen, onChoose }: { trade: Trade; isChosen: boolean; onChoose: () => void }): ReactNode {
@@ -49,25 +46,7 @@ export function TradeRow({ trade, isChosen, onChoose }: { trade: Trade; isChosen
         <SignedSats value={trade.result_sats} className="ml-auto text-sm font-medium" />
         {guard && !isOver && <TradeMenu trade={trade} name={name} />}
       </div>
-      <Gauge
-        liquidation={trade.liquidation_price}
-        entry={trade.entry_price}
-        price={isOver ? trade.exit_price : trade.last_price}
-        marks={
-          isOver
-            ? []
-            : [
-                { kind: 'warn', price: guard?.warn_price ?? null },
-                { kind: 'top_up', price: guard && !guard.is_spending_stopped && guard.state !== 'unwatched' ? guard.top_up_price : null },
-                { kind: 'stop', price: trade.stop_loss_price },
-              ]
-        }
-        previousLiquidation={trade.initial_liquidation_price}
-        twin={`${name}: ${words}`}
-        isDead={isOver && trade.close_reason === 'liquidation'}
-        isMuted={isOver}
-        className=""
-      />
+      <TradeGauge trade={trade} name={name} />
       <p className="flex flex-wrap justify-between gap-x-3 text-xs text-muted">
         <span>{words}</span>
         <span className={cn('text-faint', guard?.is_spending_stopped && 'opacity-60')}>{tail(trade, t)}</span>
@@ -103,8 +82,8 @@ function StateBadge({ trade }: { trade: Trade }): ReactNode {
 function TradeMenu({ trade, name }: { trade: Trade; name: string }): ReactNode {
   const { t } = useTranslation();
   const [dialog, setDialog] = useState<'close' | 'add' | null>(null);
-  const openRule = useView((state) => state.openRule);
-  const rule = trade.guard?.rule ?? null;
+  const openRule = useDraft((state) => state.open);
+  const { exchange_account_id: accountId, trade_id: tradeId } = trade;
   return (
     <>
       <DropdownMenu>
@@ -114,11 +93,12 @@ function TradeMenu({ trade, name }: { trade: Trade; name: string }): ReactNode {
           </Button>
         </DropdownMenuTrigger>
         <DropdownMenuContent>
-          {rule && (
-            <DropdownMenuItem onSelect={() => openRule(trade.exchange_account_id, trade.trade_id, ruleChangeOf(rule))}>
-              {t('trade.change_rule')}
-            </DropdownMenuItem>
-          )}
+          <DropdownMenuItem asChild>
+            <Link to="/positions/$account/$trade" params={{ account: accountId, trade: tradeId }}>
+              {t('trade.open_page')}
+            </Link>
+          </DropdownMenuItem>
+          <DropdownMenuItem onSelect={() => openRule({ kind: 'trade', accountId, tradeId })}>{t('trade.change_rule')}</DropdownMenuItem>
           <DropdownMenuItem onSelect={() => setDialog('add')}>{t('trade.add_margin')}</DropdownMenuItem>
           <DropdownMenuItem onSelect={() => setDialog('close')}>{t('trade.close')}</DropdownMenuItem>
         </DropdownMenuContent>

@@ -1,5 +1,6 @@
 /** The fixture's stream: numbered frames per topic, snapshots on subscribing. */
 import type { WebSocket } from 'ws';
+import { overviewOf } from '../guard/coverage';
 import { GUARDED, UNGUARDED, type World } from '../story/world';
 
 interface Command {
@@ -31,7 +32,7 @@ export class Hub {
       before = now;
       for (const bar of this.world.candles.filter((each) => Date.parse(each.at) >= this.barsFrom)) this.publish('market.candle.1s', bar);
       this.barsFrom = Date.parse(this.world.candles.at(-1)?.at ?? '');
-      for (const topic of ['market.price', 'guard.status', 'demo', ...this.accountTopics()]) {
+      for (const topic of ['market.price', 'guard.status', 'guard.coverage', 'demo', ...this.accountTopics()]) {
         if (this.faults.has('stale') && topic === 'market.price') continue;
         this.publish(topic, this.data(topic));
       }
@@ -73,6 +74,7 @@ export class Hub {
     if (topic === 'market.price') return world.marketPrice(Date.now());
     if (topic === 'market.candle.1s') return world.candles.at(-1);
     if (topic === 'guard.status') return { [GUARDED]: world.watch(GUARDED), [UNGUARDED]: world.watch(UNGUARDED) };
+    if (topic === 'guard.coverage') return overviewOf(world);
     if (topic === 'demo') return world.demo();
     const [, id = '', rest] = topic.split('.');
     return rest === 'trades' ? { items: world.tradesOf(id) } : world.account(id);

@@ -1,6 +1,7 @@
 /** The fixture's answers, route by route, in the shapes of the contract. */
-import type { Request, RuleChange } from '@/api/schema';
-import { previewOf, type FixtureTrade } from '../story/plan';
+import type { Request } from '@/api/schema';
+import { guardAnswer } from '../guard/answers';
+import type { FixtureTrade } from '../story/plan';
 import { liquidationPrice } from '../story/maths';
 import { GUARDED, UNGUARDED, type World } from '../story/world';
 import type { Hub } from './hub';
@@ -80,15 +81,6 @@ const routes: readonly [string, RegExp, Handler][] = [
   ['POST', /^\/demo\/pull-the-plug$/, ({ world, body }) => ((world.plugPulledFor = (body as { seconds?: number }).seconds ?? 20), world.demo())],
   ['GET', /^\/accounts$/, ({ world }) => ({ items: [world.account(GUARDED), world.account(UNGUARDED)] })],
   ['GET', /^\/accounts\/([^/]+)\/trades$/, ({ world }, [id = '']) => ({ items: world.tradesOf(id) })],
-  ['PUT', /^\/accounts\/([^/]+)\/trades\/([^/]+)\/rule$/, ({ world, body }, ids) => {
-    const trade = find(world, ids);
-    const change = body as RuleChange;
-    if (trade.rule?.version !== change.version) throw new Refusal(409, 'stale_version', 'The rule was changed meanwhile.');
-    const price = previewOf(trade, change).top_up_price;
-    if (price !== null && world.price <= price) throw new Refusal(422, 'fires_now', `It would act at once: the price is ${world.price}, the mark ${price}.`);
-    return world.changeRule(trade, change);
-  }],
-  ['POST', /^\/accounts\/([^/]+)\/trades\/([^/]+)\/rule\/preview$/, ({ world, body }, ids) => previewOf(find(world, ids), body as RuleChange)],
   ['POST', /^\/accounts\/([^/]+)\/trades\/([^/]+)\/close$/, ({ world }, ids) => {
     find(world, ids).closed = { price: world.price, at: world.seconds, reason: 'user' };
     return record('close', 'confirmed', null);
@@ -138,7 +130,7 @@ export function answer(question: Question): Answer {
   if (url.pathname.startsWith('/__fixture/')) return { status: 200, body: control(question) };
   const path = url.pathname.replace('/api/v1', '');
   try {
-    if (hub.faults.has('error') && /^\/(accounts|candles|activity)/.test(path)) throw new Refusal(503, 'database_away', 'The database does not answer.');
+    if (hub.faults.has('error') && /^\/(accounts|candles|activity|guard)/.test(path)) throw new Refusal(503, 'database_away', 'The database does not answer.');
     for (const [verb, pattern, handler] of routes) {
       const match = pattern.exec(path);
       if (verb !== method || !match) continue;
@@ -146,6 +138,8 @@ export function answer(question: Question): Answer {
       if (body === undefined) throw new Refusal(404, 'not_found', 'Nothing here.');
       return { status: 200, body };
     }
+    const guard = guardAnswer({ world: question.world, method, path, search: url.searchParams, body: question.body });
+    if (guard !== undefined) return guard;
     throw new Refusal(404, 'not_found', 'No such route.');
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

@@ -1,5 +1,5 @@
 /** What a rule of the fixture would do: marks, steps, limits and worst cases. */
-import type { Guard, Preview, Rule, RuleChange } from '@/api/schema';
+import type { Guard, Rule, RuleBody } from '@/api/schema';
 import { feeSats, liquidationPrice, pnlSats, priceAtRoom, topUpSats } from './maths';
 
 export interface FixtureTrade {
@@ -20,14 +20,39 @@ export interface FixtureTrade {
   added: number;
   count: number;
   isWarned: boolean;
+  /** The whole rule, and how often it was saved. */
+  body: RuleBody | null;
   closed: { price: number; at: number; reason: 'stop_loss' | 'liquidation' | 'user' } | null;
 }
 
-function resultAt(trade: FixtureTrade, margin: number, price: number): { returns: number; loss: number } {
+export function resultAt(trade: FixtureTrade, margin: number, price: number): { returns: number; loss: number } {
   const reserve = feeSats(trade.quantity, trade.initialLiquidation);
   const returns = Math.max(0, margin + reserve + pnlSats(trade.quantity, trade.entry, price) - feeSats(trade.quantity, price));
   const paid = trade.entryMargin + feeSats(trade.quantity, trade.entry) + reserve + (margin - trade.entryMargin);
   return { returns, loss: returns - paid };
+}
+
+/** The figures of a rule that the story follows. */
+export interface RuleChange {
+  top_up_share: number | null;
+  refill_share: number | null;
+  position_limit_sats: number;
+  max_count: number | null;
+  stop_share: number | null;
+  warn_share: number | null;
+  version: number;
+}
+
+interface Preview {
+  warn_price: number | null;
+  top_up_price: number | null;
+  first_top_up_sats: number | null;
+  steps: { price: number; sats: number; liquidation_price: number }[];
+  covered_to_price: number | null;
+  safety_stop_price: number | null;
+  stop_returns_sats: number | null;
+  worst_case_sats: number | null;
+  unguarded_worst_case_sats: number | null;
 }
 
 export function previewOf(trade: FixtureTrade, change: RuleChange): Preview {
@@ -54,29 +79,12 @@ export function previewOf(trade: FixtureTrade, change: RuleChange): Preview {
     warn_price: mark(change.warn_share, trade.liquidation),
     top_up_price: mark(change.top_up_share, trade.liquidation),
     first_top_up_sats: steps[0]?.sats ?? null,
-    liquidation_after_price: steps[0]?.liquidation_price ?? null,
     steps,
     covered_to_price: lastStop ?? liquidation,
     safety_stop_price: stopNow,
     stop_returns_sats: stopNow === null ? null : worst.returns,
     worst_case_sats: worst.loss,
     unguarded_worst_case_sats: resultAt(trade, trade.entryMargin, 0.0001).loss,
-    nights: nightsOf(trade, change),
-  };
-}
-
-/** The 2018 table's figures for Hold, bent a little by the limit so that a drag visibly changes them. */
-function nightsOf(trade: FixtureTrade, change: RuleChange): Preview['nights'] {
-  const table = { 10: [2, 5, 96, 66], 25: [15, 34, 75, 48], 50: [35, 58, 53, 40] } as const;
-  const row = table[trade.leverage as 10 | 25 | 50];
-  const [died, acted, savedShare, betterShare] = row;
-  const budget = Math.min(1.3, change.position_limit_sats / trade.entryMargin);
-  const early = (change.top_up_share ?? 0) / 0.5;
-  const saved = Math.min(died, Math.round((died * savedShare * Math.sqrt(budget)) / 100));
-  const better = Math.round((died * betterShare) / 100);
-  return {
-    nights: 100, leverage: trade.leverage, died_unguarded: died, acted: Math.min(100, Math.round(acted * (0.4 + 0.6 * early))),
-    saved, better_than_liquidation: better, worse_than_liquidation: died - better, source: '2018',
   };
 }
 

@@ -1,6 +1,7 @@
 /** A small world for development and tests: two accounts, three trades each, one guarded, replayed through a crash. */
-import type { Account, Activity, Candle, Decision, Demo, Price, Rule, RuleChange, Trade, Watch } from '@/api/schema';
+import type { Account, Activity, Candle, Decision, Demo, Price, Rule, RuleBody, Trade, Watch } from '@/api/schema';
 import { guardStep } from './guard';
+import { holdBody, storyRule } from '../guard/ladder';
 import { planOf, type FixtureTrade } from './plan';
 import { STORY_S, priceAt } from './path';
 import { feeSats, liquidationPrice, pnlSats, quantityUsd, room } from './maths';
@@ -65,23 +66,11 @@ export class World {
         count: 0,
         isWarned: false,
       };
-      const rule: Rule = {
-        rule_id: `rule-${this.runNo}-${index}`,
-        version: 1,
-        preset: 'hold',
-        warn_share: 0.6,
-        top_up_share: each.topUp,
-        refill_share: 1,
-        position_limit_sats: each.margin,
-        account_day_limit_sats: 2_000_000,
-        max_count: 3,
-        reserve_sats: 600_000,
-        stop_share: 0.12,
-        cut_share: null,
-      };
+      const body = holdBody(each.topUp, each.margin);
+      const rule: Rule = storyRule(body, { rule_id: `rule-${this.runNo}-${index}`, version: 1 });
       const id = (side: string): string => `${side}-${this.runNo}-${index}`;
-      this.trades.push({ ...base, id: id('g'), account: GUARDED, twin: id('u'), rule, stop: 0 });
-      this.trades.push({ ...base, id: id('u'), account: UNGUARDED, twin: id('g'), rule: null, stop: null });
+      this.trades.push({ ...base, id: id('g'), account: GUARDED, twin: id('u'), rule, body, stop: 0 });
+      this.trades.push({ ...base, id: id('u'), account: UNGUARDED, twin: id('g'), rule: null, body: null, stop: null });
     });
     for (const trade of this.trades) if (trade.rule) trade.stop = planOf(trade).stop;
     for (const trade of this.trades.filter((each) => each.rule)) {
@@ -256,12 +245,12 @@ export class World {
     };
   }
 
-  changeRule(trade: FixtureTrade, change: RuleChange): Rule {
-    if (!trade.rule) throw new Error('unguarded');
-    const { version, ...rest } = change;
-    trade.rule = { ...trade.rule, ...rest, preset: 'custom', version: version + 1 };
+  changeRule(trade: FixtureTrade, body: RuleBody): Rule {
+    const rule = storyRule(body, { rule_id: trade.rule?.rule_id ?? `rule-${trade.id}`, version: (trade.rule?.version ?? 0) + 1 });
+    trade.body = body;
+    trade.rule = rule;
     trade.stop = planOf(trade).stop;
     this.tell(trade, 'info', 'rule_changed', { label: trade.label });
-    return trade.rule;
+    return rule;
   }
 }

@@ -4,7 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { Button } from '@/components/ui/button';
 import { cn } from '@/lib/cn';
 import { formatClock } from '@/lib/units';
-import type { Command } from './use-command';
+import type { Command } from '@/lib/use-command';
 
 /** Where a command stands, in words; unknown is said to be unknown. */
 export function RequestStatus({ command }: { command: Command }): ReactNode {

@@ -21,13 +21,14 @@ export interface Command {
   ask: () => void;
 }
 
-export function useCommand(path: string, body: unknown): Command {
+/** `follow: false` leaves following the request to the caller, for what has a state of its own. */
+export function useCommand(path: string, body: unknown, { follow = true }: { follow?: boolean } = {}): Command {
   const key = useRef<string>(crypto.randomUUID());
   const [state, setState] = useState<CommandState>({ kind: 'idle' });
   const requestId = state.kind === 'following' ? state.request.request_id : null;
   const followed = useQuery({
     queryKey: ['requests', requestId],
-    enabled: requestId !== null,
+    enabled: follow && requestId !== null,
     queryFn: ({ signal }) => call(`/requests/${requestId ?? ''}`, { schema: Request, signal }),
     refetchInterval: (query) => (query.state.data && SETTLED.has(query.state.data.status) ? false : POLL_MS),
     retry: false,
