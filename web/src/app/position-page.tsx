@@ -1,6 +1,6 @@
 import { Link, useParams } from '@tanstack/react-router';
 import { ArrowLeft } from 'lucide-react';
-import { useState, type ReactNode } from 'react';
+import { useRef, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Trade } from '@/api/schema';
 import { Age } from '@/components/age';
@@ -91,6 +91,8 @@ function Page({ trade }: { trade: Trade }): ReactNode {
   const since = useDemo((state) => state.demo?.story_started_at ?? null);
   const bars = useBars(since);
   const isWide = useMediaQuery('(min-width: 640px)');
+  const isSideBySide = useMediaQuery('(min-width: 1024px)');
+  const chart = useRef<HTMLElement>(null);
   const open = useDraft((state) => state.open);
   const isEditing = useDraft((state) => state.scope !== null);
   const news = useActivity((state) => state.items.find((item) => item.trade_id === trade.trade_id)?.activity_id ?? '');
@@ -99,14 +101,34 @@ function Page({ trade }: { trade: Trade }): ReactNode {
   const ladder = useLadder(trade, effective ? bodyOf(effective) : null);
   const whyNot = useWhyNot(trade);
   const isRunning = trade.status === 'running';
-  const edit = (): void => open({ kind: 'trade', accountId: trade.exchange_account_id, tradeId: trade.trade_id });
+  const edit = (): void => {
+    open({ kind: 'trade', accountId: trade.exchange_account_id, tradeId: trade.trade_id });
+    // On a phone the editor covers the lower half: what it changes is drawn above it.
+    chart.current?.scrollIntoView({ block: 'start' });
+  };
+  const guardPanel = isRunning && (
+    <Panel
+      title={t('rule_panel.title')}
+      action={
+        <Button size="xs" variant="outline" onClick={edit}>
+          {t('rule_panel.change')}
+        </Button>
+      }
+    >
+      <QueryStates query={rule} failed={t('rule.unreadable')} />
+      {rule.isSuccess && effective === null && <p className="text-sm text-caution">{t('rule_panel.none')}</p>}
+      {rule.data?.is_guarded === false && <p className="mb-2 text-sm text-caution">{t('rule.is_not_guarded')}</p>}
+      {effective && <LadderPanel rule={effective} ladder={ladder.data ?? null} whyNot={whyNot.data ?? null} />}
+      {whyNot.isError && <p className="mt-2 text-xs text-caution">{t('why_not.failed')}</p>}
+    </Panel>
+  );
   return (
     <div className="mx-auto flex w-full max-w-6xl flex-col gap-3">
       <Back />
       <Head trade={trade} receivedAt={receivedAt} />
       <div className={isEditing ? 'grid gap-3' : 'grid items-start gap-3 lg:grid-cols-[minmax(0,1.7fr)_minmax(0,1fr)]'}>
         <div className="flex min-w-0 flex-col gap-3">
-          <section className="rounded-lg border border-line bg-card">
+          <section ref={chart} className="scroll-mt-16 rounded-lg border border-line bg-card">
             <TradeChart
               trade={trade}
               beside={null}
@@ -124,6 +146,7 @@ function Page({ trade }: { trade: Trade }): ReactNode {
               <p className="text-xs text-muted">{gaugeWords(trade, t)}</p>
             </div>
           </section>
+          {!isSideBySide && guardPanel}
           {isRunning && (
             <Panel title={t('what_if.title')}>
               <QueryStates query={ladder} failed={t('what_if.failed')} />
@@ -138,22 +161,7 @@ function Page({ trade }: { trade: Trade }): ReactNode {
           </Panel>
         </div>
         <div className="flex min-w-0 flex-col gap-3">
-          {isRunning && (
-            <Panel
-              title={t('rule_panel.title')}
-              action={
-                <Button size="xs" variant="outline" onClick={edit}>
-                  {t('rule_panel.change')}
-                </Button>
-              }
-            >
-              <QueryStates query={rule} failed={t('rule.unreadable')} />
-              {rule.isSuccess && effective === null && <p className="text-sm text-caution">{t('rule_panel.none')}</p>}
-              {rule.data?.is_guarded === false && <p className="mb-2 text-sm text-caution">{t('rule.is_not_guarded')}</p>}
-              {effective && <LadderPanel rule={effective} ladder={ladder.data ?? null} whyNot={whyNot.data ?? null} />}
-              {whyNot.isError && <p className="mt-2 text-xs text-caution">{t('why_not.failed')}</p>}
-            </Panel>
-          )}
+          {isSideBySide && guardPanel}
           <Panel title={t('position.facts')}>
             <PositionFacts trade={trade} />
           </Panel>

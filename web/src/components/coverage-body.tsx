@@ -36,17 +36,18 @@ export function CoverageReasons({ coverage, className }: { coverage: Coverage; c
   );
 }
 
-export function CoverageFigures({ coverage, receivedAt, className }: { coverage: Coverage; receivedAt: number; className?: string }): ReactNode {
+/** A sum over several positions has no price to which all of them are protected. */
+export function CoverageFigures({ coverage, receivedAt, isSum = false, className }: { coverage: Coverage; receivedAt: number; isSum?: boolean; className?: string }): ReactNode {
   const { t } = useTranslation();
   const rows: [string, ReactNode][] = [
-    [t('coverage.protected_to'), formatPrice(coverage.protected_to_price)],
+    ...(isSum ? [] : [[t('coverage.protected_to'), formatPrice(coverage.protected_to_price)] as [string, ReactNode]]),
     [t('coverage.uses'), formatSats(coverage.uses_sats)],
     [t('coverage.worst_case'), formatSats(coverage.worst_case_sats)],
     [t('coverage.if_lost'), coverage.returns_if_lost_sats === null ? '–' : formatSatsAbout(coverage.returns_if_lost_sats)],
   ];
   return (
     <div className={className}>
-      <dl className="grid grid-cols-2 gap-x-4 gap-y-2 sm:grid-cols-4">
+      <dl className={cn('grid grid-cols-2 gap-x-4 gap-y-2', isSum ? 'sm:grid-cols-3' : 'sm:grid-cols-4')}>
         {rows.map(([name, value]) => (
           <div key={name} className="min-w-0">
             <dt className="text-2xs text-faint">{name}</dt>

@@ -31,6 +31,7 @@ class NoResize {
 const nothing = (): void => undefined;
 Object.assign(globalThis, {
   ResizeObserver: NoResize,
+  scrollTo: nothing,
   matchMedia: (query: string) => ({ matches: false, media: query, addEventListener: nothing, removeEventListener: nothing }),
 });
 Object.assign(Element.prototype, { hasPointerCapture: () => false, setPointerCapture: nothing, scrollIntoView: nothing });

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Account, Coverage, CoverageOverview, Trade } from '@/api/schema';
-import { CoverageFigures, CoverageReasons, promiseOf } from '@/components/coverage-body';
+import { CoverageFigures, CoverageReasons } from '@/components/coverage-body';
 import { CoverageState } from '@/components/coverage-state';
 import { StatePanel } from '@/components/state-panel';
 import { Button } from '@/components/ui/button';
@@ -68,7 +68,7 @@ export function GuardOverview({
         </div>
       )}
       {guarded?.map((each) => (
-        <AccountSection key={each.account.exchange_account_id} {...each} overview={overview} receivedAt={receivedAt} />
+        <AccountSection key={each.account.exchange_account_id} {...each} overview={overview} receivedAt={receivedAt} hasOthers={guarded.length > 1} />
       ))}
     </div>
   );
@@ -89,12 +89,19 @@ function UserCard({ coverage, receivedAt, isStale }: { coverage: Coverage | null
       </div>
       {isStale && <p className="mt-2 text-sm text-caution">{t('guard.stale')}</p>}
       <CoverageReasons coverage={coverage} className="mt-2.5" />
-      <CoverageFigures coverage={coverage} receivedAt={receivedAt} className="mt-3.5" />
+      <CoverageFigures coverage={coverage} receivedAt={receivedAt} isSum className="mt-3.5" />
     </section>
   );
 }
 
-function AccountSection({ account, trades, overview, receivedAt }: AccountOnPage & { overview: CoverageOverview | null; receivedAt: number }): ReactNode {
+/** Reasons of an account stand here only beside other accounts; alone they are those of the person, above. */
+function AccountSection({
+  account,
+  trades,
+  overview,
+  receivedAt,
+  hasOthers,
+}: AccountOnPage & { overview: CoverageOverview | null; receivedAt: number; hasOthers: boolean }): ReactNode {
   const { t } = useTranslation();
   const { exchange_account_id: id } = account;
   const known = overview?.accounts.find((each) => each.exchange_account_id === id) ?? null;
@@ -112,10 +119,9 @@ function AccountSection({ account, trades, overview, receivedAt }: AccountOnPage
           <StopButton scope={{ exchange_account_id: id }} isStopped={account.is_spending_stopped} of={account.name} />
         </div>
       </header>
-      {coverage && coverage.state !== 'green' && coverage.reasons.length > 0 && (
+      {hasOthers && coverage && coverage.state !== 'green' && coverage.reasons.length > 0 && (
         <div className="rounded-lg border border-line bg-card px-3 py-2.5">
-          <p className="text-sm">{promiseOf(coverage, t)}</p>
-          <CoverageReasons coverage={coverage} className="mt-1.5" />
+          <CoverageReasons coverage={coverage} />
         </div>
       )}
       <ul className="grid gap-2 lg:grid-cols-2">

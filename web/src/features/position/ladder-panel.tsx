@@ -30,7 +30,7 @@ export function LadderPanel({ rule, ladder, whyNot }: { rule: RuleDocument; ladd
           </li>
         )}
         {rule.stop_share !== null && (
-          <li className="flex flex-wrap justify-between gap-x-3 py-2 text-sm">
+          <li className="flex justify-between gap-x-3 py-2 text-sm">
             <span>
               {t('rule_panel.stop', { share: formatRatio(rule.stop_share, 0) })}{' '}
               {ladder?.stop_returns_sats != null && <span className="text-muted">{t('rule_panel.stop_returns', { sats: formatSats(ladder.stop_returns_sats) })}</span>}

@@ -20,7 +20,7 @@ export function PositionFacts({ trade }: { trade: Trade }): ReactNode {
     ['value', formatSats(trade.value_sats)],
   ];
   return (
-    <dl className="grid grid-cols-2 gap-x-4 gap-y-2 sm:grid-cols-3 lg:grid-cols-4">
+    <dl className="grid grid-cols-2 gap-x-4 gap-y-2 sm:grid-cols-4 lg:grid-cols-2 xl:grid-cols-3">
       {rows.map(([name, value]) => (
         <div key={name} className="min-w-0">
           <dt className="text-2xs text-faint">{t(`position.fact.${name}`)}</dt>

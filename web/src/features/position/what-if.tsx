@@ -29,7 +29,7 @@ export function WhatIf({
   const isOver = passed.some((event) => ['closed', 'gave_up', 'stopped', 'liquidated'].includes(event.what));
   const liquidation = [...passed].reverse().find((event) => event.liquidation_price !== null)?.liquidation_price ?? trade.liquidation_price;
   const facts: [string, string][] = [
-    [t('what_if.spent'), formatSats(last?.spent_sats ?? 0)],
+    [t('what_if.spent'), formatSats(last?.spent_sats ?? trade.guard?.spent_sats ?? trade.added_sats)],
     isOver ? [t('what_if.returns'), formatSats(last?.returns_sats)] : [t('what_if.liquidation'), formatPrice(liquidation)],
   ];
   return (

@@ -27,7 +27,11 @@ export function PreviewPanel({ preview }: { preview: LadderPreview | null }): Re
         <Figure name={t('rule.covered_to')} value={formatPrice(preview.covered_to_price)} />
         <Figure name={t('rule.stop_returns')} value={formatSats(preview.stop_returns_sats)} />
       </dl>
-      <p className="text-xs text-muted">{t('rule.worst_case_words', { worst: formatSats(preview.worst_case_sats), bare: formatSats(preview.unguarded_worst_case_sats) })}</p>
+      {preview.worst_case_sats !== null && preview.unguarded_worst_case_sats !== null && (
+        <p className="text-xs text-muted">
+          {t('rule.worst_case_words', { worst: formatSats(Math.abs(preview.worst_case_sats)), bare: formatSats(Math.abs(preview.unguarded_worst_case_sats)) })}
+        </p>
+      )}
       {preview.events.length > 0 && (
         <section aria-label={t('rule.steps')}>
           <h3 className="mb-1.5 text-xs font-semibold">{t('rule.steps')}</h3>
