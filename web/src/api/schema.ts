@@ -263,7 +263,7 @@ export const NightsCard = z.object({
   worse_than_liquidation: z.number(),
   closed_that_would_have_lived: z.number().nullable(),
   mean_sats_added_share: z.number(),
-  when_acting_share: z.number(),
+  when_acting_share: z.number().nullable(),
   mean_result_change_share: z.number(),
   against: z.array(
     z.object({

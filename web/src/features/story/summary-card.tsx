@@ -130,7 +130,7 @@ function NightsLine({ lead }: { lead: Trade | null }): ReactNode {
     retry: false,
     queryFn: ({ signal }) => {
       const asked = new URLSearchParams({ preset, leverage: String(lead?.entry_leverage ?? 0), limit_margins: preset === 'hold' ? '1' : '2' });
-      return call(`/guard/nights?${asked.toString()}`, { schema: NightsCard, signal });
+      return call(`/guard/nights?${asked.toString()}`, { schema: NightsCard.nullable(), signal });
     },
   });
   const nights = query.data ?? null;
