@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +11,30 @@ from tests.fakes.outcomes import Outcome, Treatment
 
 from axisor.adapters.lnmarkets.limits import RateLimit, TokenBucket
 from axisor.domain.commands import AddMargin, CloseTrade, Command, SetStopLoss
+from axisor.domain.cross_facts import CrossPositionFact
 from axisor.domain.errors import ExchangeAuthFailed, ExchangeUnavailable
 from axisor.domain.trades import AccountFacts, FundingFee, Trade, TradeStatus
 from axisor.domain.units import Price, TradeId
 from axisor.features.margin_guard.plan import with_margin
 from axisor.ports.clock import Clock
 from axisor.ports.exchange import Answer, AnswerKind, Lane, Page, Reading, SignedRequest
+
+_FLAT = CrossPositionFact(
+    position_id="01900000-0000-7000-8000-000000000000",
+    quantity_usd=0,
+    leverage=1,
+    margin_sats=0,
+    entry_price=None,
+    liquidation_price=None,
+    running_margin_sats=0,
+    initial_margin_sats=0,
+    maintenance_margin_sats=0,
+    trading_fees_sats=0,
+    funding_fees_sats=0,
+    total_pnl_sats=0,
+    delta_pnl_sats=0,
+    updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,9 @@ class FakeExchange:
         self, *, lane: Lane, since: datetime | None = None, limit: int = 100, cursor: str | None = None
     ) -> Reading[Page[Trade]]:
         return await self._reading(Page(items=(), next_cursor=None))
+
+    async def fetch_cross_position(self, *, lane: Lane) -> Reading[CrossPositionFact]:
+        return await self._reading(_FLAT)
 
     async def list_funding_fees(self, trade_id: TradeId, *, lane: Lane) -> Reading[tuple[FundingFee, ...]]:
         return await self._reading(tuple(fee for fee in self.fees if fee.trade_id == trade_id))

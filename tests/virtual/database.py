@@ -108,6 +108,7 @@ class Handlers:
             (("from budget_reservation r", "r.position_id = any"), self.list_trade_reservations),
             (("from intent i join position p",), self.list_intents),
             (("from position p join intent i",), lambda _: Result([])),
+            (("select * from cross_position",), lambda _: Result([])),
             (("select a.*, i.cause_kind", "from attempt a join intent i"), self.list_attempts),
             (("select distinct on (position_id) position_id, tag from attempt",), self.last_tags),
             (("select scope_id from spending_stop",), self.stopped_scopes),

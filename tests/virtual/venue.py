@@ -32,6 +32,7 @@ from axisor.paper.market.ladder import ladder
 from axisor.paper.records import Account, Book
 from axisor.paper.server.account_routes import ACCOUNT_ROUTES
 from axisor.paper.server.auth import Authenticator
+from axisor.paper.server.cross_routes import CROSS_ROUTES
 from axisor.paper.server.isolated_routes import ISOLATED_ROUTES
 from axisor.paper.server.params import Members, parse_body
 from axisor.paper.server.public_routes import PUBLIC_ROUTES
@@ -45,7 +46,7 @@ LATE_S: Final = (5.5, 39.5)
 TOO_LATE_S: Final = (42.0, 60.0)
 """When a late effect is booked, in seconds after its signature."""
 FUNDING_RATE: Final = Decimal("0.0005")
-ROUTES: Final = {**ACCOUNT_ROUTES, **ISOLATED_ROUTES, **PUBLIC_ROUTES}
+ROUTES: Final = {**ACCOUNT_ROUTES, **CROSS_ROUTES, **ISOLATED_ROUTES, **PUBLIC_ROUTES}
 _EVENTS: Final = {
     PaperEvent.FILLED: (TradeEventKind.FILLED, None),
     PaperEvent.CLOSED: (TradeEventKind.CLOSED, CloseReason.USER),

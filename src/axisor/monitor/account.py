@@ -38,6 +38,7 @@ from axisor.infra.tasks import TaskSet
 from axisor.monitor.account_desk import AccountDesk, is_for_account
 from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
+from axisor.monitor.cross_guard import CrossGuard
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.funding_desk import FundingDesk
@@ -222,6 +223,21 @@ class AccountRuntime:
             clock=clock,
             tasks=tasks,
         )
+        self._cross = CrossGuard(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            book=book,
+            wallet=wallet,
+            market=market,
+            index=index,
+            account_desk=self._account_desk,
+            scribe=scribe,
+            chronicle=chronicle,
+            clock=clock,
+            timing=timing,
+            allow_second_send=allow_second_send,
+        )
+        self._account_desk.settled.append(self._cross.take_settled)
         dispatcher.use(gather=self._funding.start, reopen=self._reopenings.begin)
         for settled in (settler.settled, self._account_desk.settled):
             settled += [self._funding.take_settled, self._reopenings.take_settled]
@@ -265,6 +281,7 @@ class AccountRuntime:
             tags = await last_tags(connection, self._account_id)
             untold = await list_untold_ends(connection, self._account_id, since=now - TELL_ENDS_OF)
             reopening = await self._reopenings.load(connection, attempts)
+            await self._cross.load(connection, rungs)
             # A trade may have ended while an attempt on it was in doubt: it is watched until that is settled.
             unsettled = {attempt.trade_id for attempt in attempts if attempt.is_open}
             for trade_id in unsettled - {position.trade.trade_id for position in stored}:
@@ -338,6 +355,7 @@ class AccountRuntime:
         if rules is not None:
             self._book.take_rules(rules, asked_boottime_s=asked_boottime_s)
         self._decider.evaluate_all()
+        self._cross.evaluate()
 
     async def run(self) -> None:
         """Watch and guard for ever.
@@ -359,6 +377,8 @@ class AccountRuntime:
                 tasks.create_task(self._keep_proven(), name="keep_proven")
                 tasks.create_task(self._teller.run(), name="tell health")
                 tasks.create_task(self._funding.watch_node(), name="node")
+                tasks.create_task(self._cross.run(), name="read cross")
+                tasks.create_task(self._cross.act(), name="act on cross")
 
     async def _listen(self) -> None:
         async for event in self._feed.stream():
@@ -405,20 +425,32 @@ class AccountRuntime:
         self._health.is_database_unread = is_away
 
     def evaluate(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
-        """Decide for one trade from present facts."""
-        self._decider.evaluate(trade_id, tick_at=tick_at)
+        """Decide for one trade, or the cross position, from present facts."""
+        if trade_id == self._cross.position_id:
+            self._cross.evaluate()
+        else:
+            self._decider.evaluate(trade_id, tick_at=tick_at)
 
     def wake(self, trade_id: TradeId, *, tick_at: datetime | None = None) -> None:
         """Decide for one trade when its turn comes: a few of the account's at a time."""
-        self._decider.wakes.put(trade_id, tick_at)
+        if trade_id == self._cross.position_id:
+            self._cross.evaluate()
+        else:
+            self._decider.wakes.put(trade_id, tick_at)
 
     def take_request(self, request: CommandRequest) -> None:
         """Carry out what a person asked for, once, without making the caller wait."""
         self._desk.take(request)
 
+    @property
+    def is_cross_calm(self) -> bool:
+        """Return whether nothing is to be done with the cross position by what is known of it."""
+        return self._cross.is_calm
+
     def forget_triggers(self) -> None:
         """Take every trade out of the index: this runtime ends."""
         self._decider.forget_triggers()
+        self._cross.forget_triggers()
 
     def status(self) -> dict[str, Any]:
         """Return how well the account is watched: ages, and why anything is less than well."""

@@ -219,7 +219,9 @@ class Chronicle:
             decision_id=decision_id,
         )
 
-    def account_activity(self, kind: ActivityKind, severity: Severity, data: dict[str, Any]) -> Activity:
+    def account_activity(
+        self, kind: ActivityKind, severity: Severity, data: dict[str, Any], *, decision_id: str | None = None
+    ) -> Activity:
         """Return an activity that concerns the account and none of its trades."""
         return Activity(
             user_id=self._user_id,
@@ -228,6 +230,7 @@ class Chronicle:
             severity=severity,
             data={"label": None, **data},
             exchange_account_id=self._account_id,
+            decision_id=decision_id,
         )
 
     def tell_stored(self, activity: Activity) -> None:

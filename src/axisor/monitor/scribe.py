@@ -6,7 +6,7 @@ from typing import Any, Final
 from axisor.domain.units import ExchangeAccountId, TradeId
 from axisor.features.execution.ledger import DecisionRecord
 from axisor.features.execution.requests import CommandRequest
-from axisor.features.margin_guard.record import Case, TakeBackCase, dump_case
+from axisor.features.margin_guard.record import Case, CrossCase, TakeBackCase, dump_case
 from axisor.infra.code_version import code_version
 from axisor.infra.ids import new_id
 from axisor.monitor.book import WatchedTrade
@@ -53,7 +53,7 @@ class Scribe:
     def decision_record(
         self,
         watched: WatchedTrade,
-        case: Case | TakeBackCase,
+        case: Case | CrossCase | TakeBackCase,
         action: str,
         reason: str,
         outcome: dict[str, Any],

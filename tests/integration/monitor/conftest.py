@@ -317,6 +317,17 @@ class Scene:
 
         await until(look, what=f"{command} of {trade_id}")
 
+    async def until_cross_is_calm(self) -> None:
+        """Wait until nothing is in doubt or due for the cross position, as far as it is read."""
+
+        async def look() -> bool:
+            rows = await self.rows(
+                "select 1 from attempt where exchange_account_id = :account and state in ('sent', 'unknown')"
+            )
+            return not rows and self.runtime.is_cross_calm
+
+        await until(look, what="the cross position is calm")
+
     async def reserved(self) -> dict[str, int]:
         rows = await self.rows(
             "select state, sum(amount_sats)::bigint as sats from budget_reservation "

@@ -44,6 +44,16 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCase:
+    """One question about the cross position with its answer."""
+
+    facts: Facts
+    rule: GuardRule
+    now: datetime
+    decision: CrossDeed | Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeBackCase:
     """One question about taking back with its answer; `asked_sats` is None where nobody named an amount."""
 
@@ -63,7 +73,7 @@ class Difference:
     recomputed: Any
 
 
-def dump_case(case: Case | TakeBackCase) -> dict[str, Any]:
+def dump_case(case: Case | CrossCase | TakeBackCase) -> dict[str, Any]:
     """Return a case as JSON values."""
     asked = {"policy": TAKE_BACK, "asked_sats": case.asked_sats} if isinstance(case, TakeBackCase) else {}
     return {
