@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import uuid
 from datetime import timedelta
 
 import httpx
@@ -244,7 +245,7 @@ def _forged(page: Page, kind: str) -> str:
             key = OKPKey.generate_key("Ed25519")
             return jwt.encode({"alg": "Ed25519", "typ": "at+jwt"}, body, key, algorithms=["Ed25519"])
         case "changed_claims":
-            return f"{header}.{part(body | {'role': 'administrator'})}.{signature}"
+            return f"{header}.{part(body | {'sub': str(uuid.uuid4())})}.{signature}"
         case "key_in_header":
             key = OKPKey.generate_key("Ed25519")
             extra = {"alg": "Ed25519", "typ": "at+jwt", "jwk": key.as_dict(private=False)}

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from axisor import __version__
@@ -29,12 +30,15 @@ from axisor.api.routes.demo import DemoView
 from axisor.api.routes.market import CandleView
 from axisor.api.services import Services
 from axisor.features.accounts import endpoints as session
+from axisor.features.accounts.auth import permissions_in
 from axisor.features.accounts.endpoints import PLAIN_COOKIE
 from axisor.features.trading.coverage_views import UserCoverageView
 from axisor.features.trading.schemas import WatchView
 
 API_PREFIX: Final = "/api/v1"
 _STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, UserCoverageView, DemoView)
+PARTS: Final = (instance, session, accounts, guard, rules, coverage, evidence, history, market, demo)
+"""The modules whose routes stand under the prefix."""
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "model": Problem,
@@ -77,7 +81,7 @@ def describe_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api = APIRouter(prefix=API_PREFIX, responses=_PROBLEMS)
-    for part in (instance, session, accounts, guard, rules, coverage, evidence, history, market, demo):
+    for part in PARTS:
         api.include_router(part.router)
     api.include_router(stream.router)
 
@@ -90,6 +94,17 @@ def describe_app() -> FastAPI:
     app.include_router(internal.router)
     errors.install(app)
     return app
+
+
+def list_operations() -> list[tuple[str, APIRoute]]:
+    """Return every documented operation as its method and route."""
+    return [
+        (method, route)
+        for part in PARTS
+        for route in part.router.routes
+        if isinstance(route, APIRoute)
+        for method in sorted(route.methods or ())
+    ]
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
@@ -118,6 +133,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         for operations in document["paths"].values():
             for operation in operations.values():
                 _use_problem_documents(operation)
+        for method, route in list_operations():
+            if permissions := permissions_in(route.dependant):
+                (permission,) = permissions
+                document["paths"][API_PREFIX + route.path][method.lower()]["x-permission"] = permission.value
         schemas = document["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)

@@ -11,6 +11,7 @@ export const User = z.object({
   email: z.string().nullable(),
   display_name: z.string(),
   role: z.string(),
+  permissions: z.array(z.string()),
   locale: z.string(),
   is_demo: z.boolean(),
 });

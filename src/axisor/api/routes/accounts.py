@@ -9,7 +9,7 @@ from axisor.api.coverage import cover, coverage_view, trade_views
 from axisor.api.portfolio import account_view, read_portfolio, take_back_offer
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.domain.trades import TradeStatus
-from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.accounts.auth import TraderDependency, ViewerDependency
 from axisor.features.trading.repository import CommandRequest
 from axisor.features.trading.schemas import (
     AccountList,
@@ -43,7 +43,7 @@ _STATES = {
 
 
 @router.get("/accounts", response_model=AccountList, summary="One's exchange accounts")
-async def list_accounts(services: ServicesDependency, caller: CallerDependency) -> Response:
+async def list_accounts(services: ServicesDependency, caller: ViewerDependency) -> Response:
     now = services.clock.now()
     portfolio = await read_portfolio(services.database, caller.user_id, now=now)
     board, quote = services.board, services.hub.quote
@@ -65,7 +65,7 @@ async def list_accounts(services: ServicesDependency, caller: CallerDependency) 
 @router.get("/accounts/{exchange_account_id}/trades", response_model=TradeList, summary="The trades of an account")
 async def list_trades(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     state: Annotated[Literal["running", "closed", "all"], Query()] = "running",
 ) -> Response:
@@ -79,7 +79,7 @@ async def list_trades(
 @router.get("/accounts/{exchange_account_id}/trades/{trade_id}", response_model=TradeView, summary="One trade")
 async def get_trade(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
 ) -> Response:
@@ -149,7 +149,7 @@ async def add_margin(
 )
 async def preview_take_back(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     amount_sats: Annotated[int | None, Query(ge=1, le=2_100_000_000_000_000)] = None,
@@ -190,7 +190,7 @@ async def take_back(
 
 
 @router.get("/requests/{request_id}", response_model=RequestView, summary="What became of a request")
-async def get_request(services: ServicesDependency, caller: CallerDependency, request_id: UUID) -> Response:
+async def get_request(services: ServicesDependency, caller: ViewerDependency, request_id: UUID) -> Response:
     return answer(_view(await services.trading.get_request(user_id=caller.user_id, request_id=str(request_id))))
 
 

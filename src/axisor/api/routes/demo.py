@@ -8,7 +8,7 @@ from pydantic import Field
 
 from axisor.api.routes.parts import ServicesDependency
 from axisor.domain.errors import NotFound
-from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.accounts.auth import TraderDependency, ViewerDependency
 from axisor.features.demo.service import DemoService, DemoState
 from axisor.infra.wire import Body, Instant, answer
 
@@ -72,37 +72,37 @@ DemoDependency = Annotated[DemoService, Depends(_demo)]
 
 
 @router.get("", response_model=DemoView, summary="What the demonstration is at")
-async def get_demo(demo: DemoDependency, caller: CallerDependency) -> Response:
+async def get_demo(caller: ViewerDependency, demo: DemoDependency) -> Response:
     del caller
     return _answer(await demo.state())
 
 
 @router.post("/play-again", response_model=DemoView, summary="Live through a story from its beginning")
-async def play_again(demo: DemoDependency, caller: TraderDependency, body: PlayBody) -> Response:
+async def play_again(caller: TraderDependency, demo: DemoDependency, body: PlayBody) -> Response:
     del caller
     return _answer(await demo.play_again(scenario=body.scenario, seed=body.seed))
 
 
 @router.post("/speed", response_model=DemoView, summary="Market seconds in a second")
-async def set_speed(demo: DemoDependency, caller: TraderDependency, body: SpeedBody) -> Response:
+async def set_speed(caller: TraderDependency, demo: DemoDependency, body: SpeedBody) -> Response:
     del caller
     return _answer(await demo.set_speed(body.speed))
 
 
 @router.post("/pause", response_model=DemoView, summary="Stop the market where it is")
-async def pause(demo: DemoDependency, caller: TraderDependency, body: NoBody) -> Response:
+async def pause(caller: TraderDependency, demo: DemoDependency, body: NoBody) -> Response:
     del caller, body
     return _answer(await demo.pause())
 
 
 @router.post("/resume", response_model=DemoView, summary="Let the market go on")
-async def resume(demo: DemoDependency, caller: TraderDependency, body: NoBody) -> Response:
+async def resume(caller: TraderDependency, demo: DemoDependency, body: NoBody) -> Response:
     del caller, body
     return _answer(await demo.resume())
 
 
 @router.post("/pull-the-plug", response_model=DemoView, summary="Kill the guard, and let the market fall meanwhile")
-async def pull_the_plug(demo: DemoDependency, caller: TraderDependency, body: PlugBody) -> Response:
+async def pull_the_plug(caller: TraderDependency, demo: DemoDependency, body: PlugBody) -> Response:
     del caller
     return _answer(await demo.pull_the_plug(body.seconds))
 

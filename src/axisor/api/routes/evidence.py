@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from axisor.features.accounts.auth import CallerDependency
+from axisor.features.accounts.auth import MarketDependency
 from axisor.features.lab.nights import NightsCard, PresetName, nights_card
 from axisor.infra.wire import answer
 
@@ -23,7 +23,7 @@ RoomShare = Annotated[Decimal | None, Query(ge=0, le=1, max_digits=8, decimal_pl
     summary="A hundred recorded nights with a preset; null where nothing near it was simulated",
 )
 async def nights(
-    caller: CallerDependency,
+    caller: MarketDependency,
     preset: PresetName,
     leverage: Leverage,
     limit_margins: Margins = None,

@@ -13,7 +13,7 @@ from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, Tra
 from axisor.domain.margin import leverage
 from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, TradeId
-from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.accounts.auth import GuardDependency, ViewerDependency
 from axisor.features.lab.nights import nights_like_2018
 from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, Close, GuardRule, TopUp
 from axisor.features.margin_guard.service import RuleChange
@@ -101,7 +101,7 @@ class ResumedView:
 )
 async def get_rule(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
 ) -> Response:
@@ -116,7 +116,7 @@ async def get_rule(
 )
 async def put_rule(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     body: RuleBody,
@@ -139,7 +139,7 @@ async def put_rule(
 )
 async def preview_rule(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     body: RuleBody,
@@ -151,7 +151,7 @@ async def preview_rule(
 
 
 @router.post("/guard/stop-spending", response_model=StoppedView, summary="Spend nothing more by rule")
-async def stop_spending(services: ServicesDependency, caller: TraderDependency, body: ScopeBody) -> Response:
+async def stop_spending(services: ServicesDependency, caller: GuardDependency, body: ScopeBody) -> Response:
     stopped = await services.spending.stop(
         user_id=caller.user_id, exchange_account_id=body.account(), trade_id=body.trade()
     )
@@ -167,7 +167,7 @@ async def stop_spending(services: ServicesDependency, caller: TraderDependency, 
 
 
 @router.post("/guard/resume-spending", response_model=ResumedView, summary="Allow spending by rule again")
-async def resume_spending(services: ServicesDependency, caller: TraderDependency, body: ScopeBody) -> Response:
+async def resume_spending(services: ServicesDependency, caller: GuardDependency, body: ScopeBody) -> Response:
     resumed = await services.spending.resume(
         user_id=caller.user_id, exchange_account_id=body.account(), trade_id=body.trade()
     )

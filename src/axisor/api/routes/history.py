@@ -9,7 +9,7 @@ from axisor.api.activity import ActivityPage, activity_view
 from axisor.api.decisions import DecisionView, read_decision
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency
 from axisor.domain.errors import NotFound
-from axisor.features.accounts.auth import CallerDependency
+from axisor.features.accounts.auth import ViewerDependency
 from axisor.features.notifications.repository import find_activity, list_activities
 from axisor.infra.wire import answer
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["history"])
 @router.get("/activity", response_model=ActivityPage, summary="What happened, newest first")
 async def list_activity(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
@@ -44,7 +44,7 @@ async def list_activity(
 )
 async def get_decision(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     decision_id: UUID,
 ) -> Response:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from axisor.api.routes.parts import ServicesDependency
 from axisor.domain.units import usd_number
-from axisor.features.accounts.auth import CallerDependency
+from axisor.features.accounts.auth import MarketDependency
 from axisor.features.market_data.service import list_candles
 from axisor.infra.wire import Instant, answer, instant, optional_instant
 
@@ -37,7 +37,7 @@ class CandlePage:
 @router.get("/candles", response_model=CandlePage, summary="Bars of the market")
 async def candles(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: MarketDependency,
     interval: Annotated[Literal["1s", "5s", "15s", "1m", "5m", "1h"], Query()] = "1m",
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
     before: Annotated[AwareDatetime | None, Query(description="Bars that start before this instant.")] = None,

@@ -21,7 +21,7 @@ from axisor.api.routes.rule_bodies import (
 from axisor.api.services import Services
 from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, UserId
-from axisor.features.accounts.auth import CallerDependency, TraderDependency
+from axisor.features.accounts.auth import GuardDependency, ViewerDependency
 from axisor.features.lab.nights import NightsCard, PresetName, nights_card
 from axisor.features.margin_guard.ladder import Ladder
 from axisor.features.margin_guard.new_trades import entry_leverage, entry_margin_sats
@@ -130,12 +130,12 @@ class LadderPreview(Ladder):
 
 
 @router.get("/guard/rule", response_model=OwnRuleView, summary="The person's rule")
-async def get_user_rule(services: ServicesDependency, caller: CallerDependency) -> Response:
+async def get_user_rule(services: ServicesDependency, caller: ViewerDependency) -> Response:
     return answer({"own": optional_document(await services.rule_desk.of_user(caller.user_id), "user")})
 
 
 @router.put("/guard/rule", response_model=RuleDocument, summary="Save the person's rule")
-async def put_user_rule(services: ServicesDependency, caller: TraderDependency, body: SaveRuleBody) -> Response:
+async def put_user_rule(services: ServicesDependency, caller: GuardDependency, body: SaveRuleBody) -> Response:
     rule = await services.rule_desk.save_user_rule(
         body.draft(), user_id=caller.user_id, last_price=_last_price(services)
     )
@@ -143,14 +143,14 @@ async def put_user_rule(services: ServicesDependency, caller: TraderDependency, 
 
 
 @router.delete("/guard/rule", response_model=OwnRuleView, summary="Take the person's rule away")
-async def delete_user_rule(services: ServicesDependency, caller: TraderDependency) -> Response:
+async def delete_user_rule(services: ServicesDependency, caller: GuardDependency) -> Response:
     await services.rule_desk.take_away(UserScope(caller.user_id), user_id=caller.user_id)
     return answer({"own": None})
 
 
 @router.get(_ACCOUNT + "/guard/rule", response_model=AccountRulesView, summary="The rules of an account")
 async def get_account_rule(
-    services: ServicesDependency, caller: CallerDependency, exchange_account_id: AccountIdDependency
+    services: ServicesDependency, caller: ViewerDependency, exchange_account_id: AccountIdDependency
 ) -> Response:
     return answer(await _account_rules(services, caller.user_id, exchange_account_id))
 
@@ -158,7 +158,7 @@ async def get_account_rule(
 @router.put(_ACCOUNT + "/guard/rule", response_model=RuleDocument, summary="Save the rule of an account")
 async def put_account_rule(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     body: SaveRuleBody,
 ) -> Response:
@@ -175,7 +175,7 @@ async def put_account_rule(
     _ACCOUNT + "/guard/rule", response_model=AccountRulesView, summary="Let the person's rule hold for an account"
 )
 async def delete_account_rule(
-    services: ServicesDependency, caller: TraderDependency, exchange_account_id: AccountIdDependency
+    services: ServicesDependency, caller: GuardDependency, exchange_account_id: AccountIdDependency
 ) -> Response:
     await services.rule_desk.take_away(AccountScope(exchange_account_id), user_id=caller.user_id)
     return answer(await _account_rules(services, caller.user_id, exchange_account_id))
@@ -184,7 +184,7 @@ async def delete_account_rule(
 @router.put(_ACCOUNT + "/guard/new-trades", response_model=NewTradesView, summary="Choose what new trades get")
 async def put_new_trades(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     body: NewTradesBody,
 ) -> Response:
@@ -196,7 +196,7 @@ async def put_new_trades(
 
 @router.get(_ACCOUNT + "/cross/guard/rule", response_model=ScopeRulesView, summary="The rules of a cross position")
 async def get_cross_rule(
-    services: ServicesDependency, caller: CallerDependency, exchange_account_id: AccountIdDependency
+    services: ServicesDependency, caller: ViewerDependency, exchange_account_id: AccountIdDependency
 ) -> Response:
     rules = await services.rule_desk.of_cross(caller.user_id, exchange_account_id)
     return answer(_scope_rules(rules, own="cross", inherited="account"))
@@ -205,7 +205,7 @@ async def get_cross_rule(
 @router.put(_ACCOUNT + "/cross/guard/rule", response_model=RuleDocument, summary="Save the rule of a cross position")
 async def put_cross_rule(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     body: SaveRuleBody,
 ) -> Response:
@@ -221,7 +221,7 @@ async def put_cross_rule(
     summary="Let the account's rule hold for its cross position",
 )
 async def delete_cross_rule(
-    services: ServicesDependency, caller: TraderDependency, exchange_account_id: AccountIdDependency
+    services: ServicesDependency, caller: GuardDependency, exchange_account_id: AccountIdDependency
 ) -> Response:
     await services.rule_desk.take_away(CrossScope(exchange_account_id), user_id=caller.user_id)
     rules = await services.rule_desk.of_cross(caller.user_id, exchange_account_id)
@@ -233,7 +233,7 @@ async def delete_cross_rule(
 )
 async def get_trade_rule(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
 ) -> Response:
@@ -243,7 +243,7 @@ async def get_trade_rule(
 @router.put(_TRADE + "/guard/rule", response_model=RuleDocument, summary="Save a trade's own rule")
 async def put_trade_rule(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     body: SaveRuleBody,
@@ -261,7 +261,7 @@ async def put_trade_rule(
 @router.delete(_TRADE + "/guard/rule", response_model=TradeRulesView, summary="Let the account's rule hold for a trade")
 async def delete_trade_rule(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
 ) -> Response:
@@ -272,7 +272,7 @@ async def delete_trade_rule(
 @router.put(_TRADE + "/guard", response_model=GuardedView, summary="Guard a trade, or do not")
 async def put_guarded(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: GuardDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     body: GuardedBody,
@@ -290,7 +290,7 @@ async def put_guarded(
 )
 async def preview_ladder(
     services: ServicesDependency,
-    caller: CallerDependency,
+    caller: ViewerDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     body: PreviewRuleBody,

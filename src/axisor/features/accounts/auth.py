@@ -1,16 +1,18 @@
-"""Who is calling: the dependency that every private route takes."""
+"""Who is calling, and whether they may: the dependencies of which every private route takes one."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from axisor.domain.errors import NotAuthenticated, NotPermitted, SessionExpired
 from axisor.domain.units import UserId
 from axisor.features.accounts.limits import StreamTickets
+from axisor.features.accounts.permissions import Permission, permissions_of
 from axisor.features.accounts.service import AccountsService
-from axisor.features.accounts.tokens import AccessTokens
+from axisor.features.accounts.tokens import AccessClaims, AccessTokens
 from axisor.ports.clock import Clock
 
 _bearer = HTTPBearer(
@@ -21,7 +23,6 @@ _bearer = HTTPBearer(
 )
 _LIVE_FOR_S: Final = 2.0
 _MOST_REMEMBERED: Final = 10_000
-_MAY_CHANGE: Final = frozenset({"owner", "administrator", "operator", "trader"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class Caller:
 
 
 class Doorkeeper:
-    """Checks access tokens, and at least every two seconds that their session has not been ended."""
+    """Checks access tokens, and at least every two seconds that their session lives and with which role."""
 
     def __init__(
         self, *, accounts: AccountsService, tokens: AccessTokens, tickets: StreamTickets, clock: Clock
@@ -43,7 +44,7 @@ class Doorkeeper:
         self.tickets = tickets
         self.clock = clock
         self._tokens = tokens
-        self._live_until: dict[str, float] = {}
+        self._live: dict[str, tuple[float, str]] = {}
 
     async def admit(self, token: str | None) -> Caller:
         """Return who a token speaks for.
@@ -55,15 +56,23 @@ class Doorkeeper:
         if token is None:
             raise NotAuthenticated("sign in first")
         claims = self._tokens.read(token, now=self.clock.now())
+        role = await self._live_role(claims)
+        return Caller(user_id=claims.user_id, family_id=claims.family_id, role=role)
+
+    async def _live_role(self, claims: AccessClaims) -> str:
+        """Return the role that the person has now, whatever they had when the token was made."""
         now_s = self.clock.boottime_s()
-        if self._live_until.get(claims.family_id, 0.0) < now_s:
-            if claims.family_id not in await self.accounts.list_live_families(claims.user_id):
-                self._live_until.pop(claims.family_id, None)
-                raise SessionExpired("this session has been ended")
-            if len(self._live_until) >= _MOST_REMEMBERED:
-                self._live_until.clear()
-            self._live_until[claims.family_id] = now_s + _LIVE_FOR_S
-        return Caller(user_id=claims.user_id, family_id=claims.family_id, role=claims.role)
+        until_s, role = self._live.get(claims.family_id, (0.0, ""))
+        if until_s >= now_s:
+            return role
+        found = await self.accounts.find_live_role(claims.user_id, claims.family_id)
+        if found is None:
+            self._live.pop(claims.family_id, None)
+            raise SessionExpired("this session has been ended")
+        if len(self._live) >= _MOST_REMEMBERED:
+            self._live.clear()
+        self._live[claims.family_id] = now_s + _LIVE_FOR_S, found
+        return found
 
 
 def doorkeeper(request: Request) -> Doorkeeper:
@@ -78,13 +87,29 @@ async def _caller(
     return await doorkeeper(request).admit(None if credentials is None else credentials.credentials)
 
 
-async def _trader(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
-    if caller.role not in _MAY_CHANGE:
-        raise NotPermitted("this role may look, not change")
-    return caller
+_CallerDependency = Annotated[Caller, Depends(_caller)]
 
 
-CallerDependency = Annotated[Caller, Depends(_caller)]
-"""A signed-in person of any role."""
-TraderDependency = Annotated[Caller, Depends(_trader)]
-"""A signed-in person whose role may change things."""
+class Requires:
+    """A dependency that lets a caller through whose role has `permission`."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, caller: _CallerDependency) -> Caller:
+        if self.permission not in permissions_of(caller.role):
+            raise NotPermitted("your role may not do this", permission=self.permission.value)
+        return caller
+
+
+def permissions_in(dependant: Dependant) -> frozenset[Permission]:
+    """Return the permissions that a route asks for, by its own dependencies and by theirs."""
+    own = {dependant.call.permission} if isinstance(dependant.call, Requires) else set()
+    return frozenset(own.union(*(permissions_in(part) for part in dependant.dependencies)))
+
+
+ProfileDependency = Annotated[Caller, Depends(Requires(Permission.OWN_PROFILE))]
+MarketDependency = Annotated[Caller, Depends(Requires(Permission.VIEW_MARKET))]
+ViewerDependency = Annotated[Caller, Depends(Requires(Permission.VIEW_ACCOUNTS))]
+GuardDependency = Annotated[Caller, Depends(Requires(Permission.CHANGE_GUARD))]
+TraderDependency = Annotated[Caller, Depends(Requires(Permission.TRADE))]

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Cookie, Depends, Header, Request, Response
 
 from axisor.domain.errors import NotAuthenticated, NotPermitted
-from axisor.features.accounts.auth import CallerDependency, Doorkeeper, doorkeeper
+from axisor.features.accounts.auth import Doorkeeper, ProfileDependency, ViewerDependency, doorkeeper
 from axisor.features.accounts.limits import Ticket
 from axisor.features.accounts.schemas import (
     Empty,
@@ -86,12 +86,12 @@ async def logout(keeper: DoorkeeperDependency, token: SessionCookie) -> Response
 
 
 @router.get("/me", response_model=UserRead, summary="Who is signed in")
-async def me(keeper: DoorkeeperDependency, caller: CallerDependency) -> Response:
+async def me(keeper: DoorkeeperDependency, caller: ProfileDependency) -> Response:
     return answer(read_user(await keeper.accounts.get_user(caller.user_id)))
 
 
 @router.post("/stream/ticket", response_model=TicketRead, summary="A ticket that opens one stream")
-async def stream_ticket(keeper: DoorkeeperDependency, caller: CallerDependency) -> Response:
+async def stream_ticket(keeper: DoorkeeperDependency, caller: ViewerDependency) -> Response:
     ticket, expires_at = await keeper.tickets.issue(
         Ticket(user_id=caller.user_id, family_id=caller.family_id), now=keeper.clock.now()
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, SecretStr
 
+from axisor.features.accounts.permissions import Permission, permissions_of
 from axisor.features.accounts.repository import User
 from axisor.features.accounts.service import SignedIn
 from axisor.infra.wire import Body, Instant, instant
@@ -24,6 +25,7 @@ class UserRead:
     email: str | None
     display_name: str
     role: str
+    permissions: tuple[Permission, ...]
     locale: str
     is_demo: bool
 
@@ -54,6 +56,7 @@ def read_user(user: User) -> UserRead:
         email=user.email,
         display_name=user.display_name,
         role=user.role,
+        permissions=tuple(sorted(permissions_of(user.role))),
         locale=user.locale,
         is_demo=user.is_demo,
     )

@@ -210,6 +210,13 @@ class AccountsService:
         async with self._database.transaction(user_id=user_id) as connection:
             return await repository.list_live_families(connection, user_id=user_id, now=self._clock.now())
 
+    async def find_live_role(self, user_id: UserId, family_id: str) -> str | None:
+        """Return the role of a user whose session still lives, None where it does not or they may not sign in."""
+        async with self._database.transaction(user_id=user_id) as connection:
+            families = await repository.list_live_families(connection, user_id=user_id, now=self._clock.now())
+            user = await repository.find_user(connection, user_id) if family_id in families else None
+        return None if user is None else user.role
+
     async def _begin(self, user: User, *, user_agent: str | None) -> SignedIn:
         async with self._database.transaction(user_id=user.user_id) as connection:
             return await self._continue(connection, user, new_id(), user_agent=user_agent, now=self._clock.now())
@@ -229,9 +236,7 @@ class AccountsService:
         await repository.insert_session(
             connection, session, token_hash=hash_of(token), user_agent=(user_agent or "")[:200], created_at=now
         )
-        access_token, access_expires_at = self._tokens.issue(
-            user_id=user.user_id, family_id=family_id, role=user.role, now=now
-        )
+        access_token, access_expires_at = self._tokens.issue(user_id=user.user_id, family_id=family_id, now=now)
         return SignedIn(
             user=user,
             access_token=access_token,

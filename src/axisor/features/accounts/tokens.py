@@ -29,11 +29,10 @@ _ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessClaims:
-    """Who an access token speaks for."""
+    """Who an access token speaks for; what they may do is looked up, for it may have changed since."""
 
     user_id: UserId
     family_id: str
-    role: str
     expires_at: datetime
 
 
@@ -51,7 +50,7 @@ class AccessTokens:
             exp={"essential": True},
         )
 
-    def issue(self, *, user_id: UserId, family_id: str, role: str, now: datetime) -> tuple[str, datetime]:
+    def issue(self, *, user_id: UserId, family_id: str, now: datetime) -> tuple[str, datetime]:
         """Return a token that speaks for a user for ten minutes, and the instant of its end."""
         expires_at = (now + ACCESS_LIFE).replace(microsecond=0)
         header = {"alg": ALGORITHM, "kid": self._key_id, "typ": "at+jwt"}
@@ -60,7 +59,6 @@ class AccessTokens:
             "aud": AUDIENCE,
             "sub": user_id,
             "sid": family_id,
-            "role": role,
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
         }
@@ -82,12 +80,11 @@ class AccessTokens:
             self._claims.validate({**claims, "exp": 2**40, "iat": 0})
             expires_at = datetime.fromtimestamp(int(claims["exp"]), tz=UTC)
             user_id, family_id = str(uuid.UUID(claims["sub"])), str(uuid.UUID(claims["sid"]))
-            role = str(claims["role"])
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise NotAuthenticated("the access token is not valid") from error
         if now >= expires_at:
             raise SessionExpired("the access token has expired")
-        return AccessClaims(user_id=UserId(user_id), family_id=family_id, role=role, expires_at=expires_at)
+        return AccessClaims(user_id=UserId(user_id), family_id=family_id, expires_at=expires_at)
 
 
 def new_opaque_token(user_id: UserId) -> str:

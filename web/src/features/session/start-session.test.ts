@@ -6,7 +6,7 @@ import { startSession, takeStartToken } from './start-session';
 const session = {
   access_token: 'x',
   expires_at: '2026-11-23T02:11:07.000Z',
-  user: { user_id: 'u', email: null, display_name: 'Demo', role: 'owner', locale: 'en', is_demo: true },
+  user: { user_id: 'u', email: null, display_name: 'Demo', role: 'owner', permissions: ['accounts.view', 'guard.change', 'trade'], locale: 'en', is_demo: true },
 };
 const refused = { title: 'x', status: 401, code: 'not_authenticated' };
 

@@ -33,7 +33,7 @@ const requests = new Map<string, Request>();
 const session = (): unknown => ({
   access_token: 'fixture',
   expires_at: new Date(Date.now() + 600_000).toISOString(),
-  user: { user_id: 'u-1', email: null, display_name: 'Demo', role: 'owner', locale: 'en', is_demo: true },
+  user: { user_id: 'u-1', email: null, display_name: 'Demo', role: 'owner', permissions: ['accounts.view', 'guard.change', 'trade'], locale: 'en', is_demo: true },
 });
 
 function find(world: World, ids: string[]): FixtureTrade {

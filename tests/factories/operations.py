@@ -1,0 +1,16 @@
+"""The operations of the API, those for anybody apart from those for people who signed in."""
+
+from axisor.api.app import list_operations
+
+PUBLIC = frozenset(
+    {
+        ("POST", "/auth/start"),
+        ("POST", "/auth/login"),
+        ("POST", "/auth/refresh"),
+        ("POST", "/auth/logout"),
+        ("GET", "/instance"),
+    }
+)
+"""What anybody may call: signing in, and what this instance is."""
+
+PRIVATE = [(method, route) for method, route in list_operations() if (method, route.path) not in PUBLIC]
