@@ -8,6 +8,7 @@ from axisor.api.app import API_PREFIX, describe_app, list_operations, openapi
 from axisor.features.accounts.auth import permissions_in
 from axisor.features.accounts.permissions import PERMISSIONS, Permission, Role, permissions_of
 
+
 @pytest.mark.parametrize(("method", "route"), PRIVATE, ids=[f"{method} {route.path}" for method, route in PRIVATE])
 def test_every_private_route_declares_one_permission(method: str, route: APIRoute) -> None:
     assert len(permissions_in(route.dependant)) == 1, f"{method} {route.path} has none, or is public"
