@@ -28,11 +28,13 @@ from axisor.domain.errors import (
     TradeNotRunning,
 )
 from axisor.features.accounts.errors import TooManyAttempts
+from axisor.features.accounts.rate_limits import RateExceeded
 
 log = structlog.get_logger(__name__)
 
 STATUS: Final[Mapping[type[AxisorError], HTTPStatus]] = {
     TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     NotPermitted: HTTPStatus.FORBIDDEN,
     AccessError: HTTPStatus.UNAUTHORIZED,
     NotFound: HTTPStatus.NOT_FOUND,
@@ -124,8 +126,10 @@ async def _axisor_error(request: Request, error: Exception) -> Response:
         "request_refused", code=error.code, status=status.value, path=request.url.path
     )
     headers: dict[str, str] = {}
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooManyAttempts | RateExceeded):
         headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, RateExceeded):
+        headers |= error.rate.headers()
     if isinstance(error, AccessError) and status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     field = error.context.get("field")

@@ -54,6 +54,8 @@ class Envelope:
                 headers["x-request-id"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                for name, value in scope["state"].get("rate_headers", {}).items():
+                    headers[name] = value
                 if self._is_public_https or scope["scheme"] == "https":
                     headers["strict-transport-security"] = _HSTS
             await send(message)

@@ -19,6 +19,7 @@ from axisor.domain.units import UserId
 from axisor.features.accounts.auth import Doorkeeper
 from axisor.features.accounts.limits import LoginThrottle, StreamTickets
 from axisor.features.accounts.passwords import Passwords
+from axisor.features.accounts.rate_limits import RateLimits
 from axisor.features.accounts.service import AccountsService
 from axisor.features.accounts.tokens import AccessTokens
 from axisor.features.demo.service import DemoService
@@ -92,7 +93,13 @@ def build(
         database=database,
         valkey=valkey,
         clock=clock,
-        doorkeeper=Doorkeeper(accounts=accounts, tokens=tokens, tickets=StreamTickets(valkey), clock=clock),
+        doorkeeper=Doorkeeper(
+            accounts=accounts,
+            tokens=tokens,
+            tickets=StreamTickets(valkey),
+            rates=RateLimits(valkey, clock),
+            clock=clock,
+        ),
         trading=TradingService(database=database, valkey=valkey, clock=clock),
         spending=SpendingService(database=database, valkey=valkey, clock=clock),
         rules=RulesService(database=database, valkey=valkey, clock=clock),

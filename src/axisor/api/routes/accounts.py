@@ -9,7 +9,7 @@ from axisor.api.coverage import cover, coverage_view, trade_views
 from axisor.api.portfolio import account_view, read_portfolio, take_back_offer
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.domain.trades import TradeStatus
-from axisor.features.accounts.auth import TraderDependency, ViewerDependency
+from axisor.features.accounts.auth import CloseDependency, TraderDependency, ViewerDependency
 from axisor.features.trading.repository import CommandRequest
 from axisor.features.trading.schemas import (
     AccountList,
@@ -97,7 +97,7 @@ async def get_trade(
 )
 async def close_trade(
     services: ServicesDependency,
-    caller: TraderDependency,
+    caller: CloseDependency,
     exchange_account_id: AccountIdDependency,
     trade_id: TradeIdDependency,
     idempotency_key: IdempotencyKey,

@@ -13,7 +13,7 @@ from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, Tra
 from axisor.domain.margin import leverage
 from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, TradeId
-from axisor.features.accounts.auth import GuardDependency, ViewerDependency
+from axisor.features.accounts.auth import GuardDependency, StopDependency, ViewerDependency
 from axisor.features.lab.nights import nights_like_2018
 from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, Close, GuardRule, TopUp
 from axisor.features.margin_guard.service import RuleChange
@@ -151,7 +151,7 @@ async def preview_rule(
 
 
 @router.post("/guard/stop-spending", response_model=StoppedView, summary="Spend nothing more by rule")
-async def stop_spending(services: ServicesDependency, caller: GuardDependency, body: ScopeBody) -> Response:
+async def stop_spending(services: ServicesDependency, caller: StopDependency, body: ScopeBody) -> Response:
     stopped = await services.spending.stop(
         user_id=caller.user_id, exchange_account_id=body.account(), trade_id=body.trade()
     )

@@ -7,10 +7,11 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from axisor.domain.errors import NotAuthenticated, NotPermitted, SessionExpired
+from axisor.domain.errors import AccessError, NotAuthenticated, NotPermitted, SessionExpired
 from axisor.domain.units import UserId
 from axisor.features.accounts.limits import StreamTickets
 from axisor.features.accounts.permissions import Permission, permissions_of
+from axisor.features.accounts.rate_limits import RateLimits, RouteClass
 from axisor.features.accounts.service import AccountsService
 from axisor.features.accounts.tokens import AccessClaims, AccessTokens
 from axisor.ports.clock import Clock
@@ -38,10 +39,17 @@ class Doorkeeper:
     """Checks access tokens, and at least every two seconds that their session lives and with which role."""
 
     def __init__(
-        self, *, accounts: AccountsService, tokens: AccessTokens, tickets: StreamTickets, clock: Clock
+        self,
+        *,
+        accounts: AccountsService,
+        tokens: AccessTokens,
+        tickets: StreamTickets,
+        rates: RateLimits,
+        clock: Clock,
     ) -> None:
         self.accounts = accounts
         self.tickets = tickets
+        self.rates = rates
         self.clock = clock
         self._tokens = tokens
         self._live: dict[str, tuple[float, str]] = {}
@@ -84,19 +92,54 @@ def doorkeeper(request: Request) -> Doorkeeper:
 async def _caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
-    return await doorkeeper(request).admit(None if credentials is None else credentials.credentials)
+    keeper = doorkeeper(request)
+    if credentials is None:
+        return await keeper.admit(None)
+    try:
+        return await keeper.admit(credentials.credentials)
+    except AccessError:
+        await _count(request, RouteClass.BAD_TOKEN, address_of(request))
+        raise
+
+
+async def _count(request: Request, kind: RouteClass, subject: str) -> None:
+    """Count a request and remember what is left for the answer's headers.
+
+    Raises:
+        RateExceeded: nothing was left.
+    """
+    rate = await doorkeeper(request).rates.hit(kind, subject)
+    if rate is not None:
+        request.state.rate_headers = rate.headers()
+
+
+def address_of(request: Request) -> str:
+    """Return where a request comes from, as the server knows it: behind a proxy that it trusts, the proxy's word."""
+    return request.client.host if request.client else "unknown"
+
+
+async def count_sign_in(request: Request) -> None:
+    """Count a request of somebody who is not known yet, by source address."""
+    await _count(request, RouteClass.SIGN_IN, address_of(request))
 
 
 _CallerDependency = Annotated[Caller, Depends(_caller)]
 
 
 class Requires:
-    """A dependency that lets a caller through whose role has `permission`."""
+    """A dependency that lets a caller through whose role has `permission`, as often as is allowed.
 
-    def __init__(self, permission: Permission) -> None:
+    What ends a danger is `never_counted`.
+    """
+
+    def __init__(self, permission: Permission, *, never_counted: bool = False) -> None:
         self.permission = permission
+        self._never_counted = never_counted
 
-    async def __call__(self, caller: _CallerDependency) -> Caller:
+    async def __call__(self, request: Request, caller: _CallerDependency) -> Caller:
+        if not self._never_counted:
+            kind = RouteClass.READ if request.method in {"GET", "HEAD"} else RouteClass.WRITE
+            await _count(request, kind, caller.user_id)
         if self.permission not in permissions_of(caller.role):
             raise NotPermitted("your role may not do this", permission=self.permission.value)
         return caller
@@ -112,4 +155,8 @@ ProfileDependency = Annotated[Caller, Depends(Requires(Permission.OWN_PROFILE))]
 MarketDependency = Annotated[Caller, Depends(Requires(Permission.VIEW_MARKET))]
 ViewerDependency = Annotated[Caller, Depends(Requires(Permission.VIEW_ACCOUNTS))]
 GuardDependency = Annotated[Caller, Depends(Requires(Permission.CHANGE_GUARD))]
+StopDependency = Annotated[Caller, Depends(Requires(Permission.CHANGE_GUARD, never_counted=True))]
+"""Stopping the spending: never refused for having asked often."""
+CloseDependency = Annotated[Caller, Depends(Requires(Permission.TRADE, never_counted=True))]
+"""Closing a trade: never refused for having asked often."""
 TraderDependency = Annotated[Caller, Depends(Requires(Permission.TRADE))]

@@ -5,7 +5,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Cookie, Depends, Header, Request, Response
 
 from axisor.domain.errors import NotAuthenticated, NotPermitted
-from axisor.features.accounts.auth import Doorkeeper, ProfileDependency, ViewerDependency, doorkeeper
+from axisor.features.accounts.auth import (
+    Doorkeeper,
+    ProfileDependency,
+    ViewerDependency,
+    address_of,
+    count_sign_in,
+    doorkeeper,
+)
 from axisor.features.accounts.limits import Ticket
 from axisor.features.accounts.schemas import (
     Empty,
@@ -39,6 +46,9 @@ def _same_origin(request: Request, origin: Annotated[str | None, Header(include_
 
 SameOrigin = Depends(_same_origin)
 
+_SIGN_IN: Final = (SameOrigin, Depends(count_sign_in))
+"""What guards a route by which somebody becomes known."""
+
 
 def _session_cookie(
     plain: Annotated[str | None, Cookie(alias=PLAIN_COOKIE)] = None,
@@ -50,18 +60,18 @@ def _session_cookie(
 SessionCookie = Annotated[str | None, Depends(_session_cookie)]
 
 
-@router.post("/auth/start", response_model=SessionRead, dependencies=[SameOrigin], summary="Use a start link")
+@router.post("/auth/start", response_model=SessionRead, dependencies=_SIGN_IN, summary="Use a start link")
 async def start(request: Request, keeper: DoorkeeperDependency, body: StartBody) -> Response:
     signed_in = await keeper.accounts.start(body.token.get_secret_value(), user_agent=request.headers.get("user-agent"))
     return _session_answer(request, keeper, signed_in)
 
 
-@router.post("/auth/login", response_model=SessionRead, dependencies=[SameOrigin], summary="Sign in with a password")
+@router.post("/auth/login", response_model=SessionRead, dependencies=_SIGN_IN, summary="Sign in with a password")
 async def login(request: Request, keeper: DoorkeeperDependency, body: LoginBody) -> Response:
     signed_in = await keeper.accounts.login(
         email=body.email,
         password=body.password.get_secret_value(),
-        address=request.client.host if request.client else "unknown",
+        address=address_of(request),
         user_agent=request.headers.get("user-agent"),
     )
     return _session_answer(request, keeper, signed_in)
