@@ -13,11 +13,15 @@ from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import Price
 
 
-def closing_value_sats(*, trade: Trade, exit_price: Price, fee_rate: Fraction) -> int:
+def closing_value_sats(*, trade: Trade, exit_price: Price, fee_rate: Fraction, last_price: Price | None = None) -> int:
     """Return the sats that a running trade would give back if it were closed at a price.
 
-    max(0, margin + fee reserve + P&L − closing fee); 0 at or beyond the liquidation price. P&L counts from the
-    trade's present reference price, rounded as the exchange does.
+    max(0, margin + fee reserve + P&L − closing fee); 0 once the price that liquidates is at or beyond the liquidation
+    price. P&L counts from the trade's present reference price, rounded as the exchange does.
+
+    Args:
+        last_price: What liquidates, where a trade would be closed at a quote: a wide spread alone ends no trade, and
+            what the fee reserve still holds comes back. None: the exit price itself.
 
     Raises:
         TradeNotRunning: the trade is not running.
@@ -28,8 +32,20 @@ def closing_value_sats(*, trade: Trade, exit_price: Price, fee_rate: Fraction) -
     """
     if trade.status is not TradeStatus.RUNNING:
         raise TradeNotRunning(f"trade {trade.trade_id} is {trade.status}", trade_id=trade.trade_id)
-    if _is_at_or_beyond_liquidation(trade, exit_price):
+    if _is_at_or_beyond_liquidation(trade, exit_price if last_price is None else last_price):
         return 0
+    return sats_of_close(trade=trade, exit_price=exit_price, fee_rate=fee_rate)
+
+
+def sats_of_close(*, trade: Trade, exit_price: Price, fee_rate: Fraction) -> int:
+    """Return the sats that come back from a running trade which is closed at a price, wherever that price lies.
+
+    max(0, margin + fee reserve + P&L − closing fee).
+
+    >>> trade = a_running_trade(quantity_usd=1000, price=Price(200_000), margin_sats=100_000)
+    >>> sats_of_close(trade=trade, exit_price=Price(210_000), fee_rate=Fraction(1, 1000))
+    147767
+    """
     profit_sats = pnl_sats(
         side=trade.side, quantity_usd=trade.quantity_usd, entry_price=trade.price, exit_price=exit_price
     )
@@ -44,12 +60,13 @@ def returned_sats(
     fee_rate: Fraction,
     credited_funding_sats: int,
     was_liquidated: bool | None,
+    last_price: Price | None = None,
 ) -> int:
     """Return all sats that a trade has given back or would give back now: value, cash-ins, funding credited.
 
-    A running trade counts with its value when closed at `exit_price`; a closed one with margin + what is left of the
-    fee reserve + P&L, 0 if it was liquidated. Where that is unknown (None), an exit at or beyond the liquidation
-    price counts as a liquidation.
+    A running trade counts with its value when closed at `exit_price` while `last_price` stands; a closed one with
+    margin + what is left of the fee reserve + P&L, 0 if it was liquidated. Where that is unknown (None), an exit at or
+    beyond the liquidation price counts as a liquidation.
 
     Raises:
         TradeNotRunning: the trade never ran.
@@ -67,7 +84,7 @@ def returned_sats(
         raise TradeNotRunning(f"trade {trade.trade_id} is {trade.status}", trade_id=trade.trade_id)
     cashed_in_sats = trade.sum_cash_in_pnl_sats + trade.sum_cash_in_margin_sats
     if trade.status is TradeStatus.RUNNING:
-        value_sats = closing_value_sats(trade=trade, exit_price=exit_price, fee_rate=fee_rate)
+        value_sats = closing_value_sats(trade=trade, exit_price=exit_price, fee_rate=fee_rate, last_price=last_price)
     elif _counts_as_liquidated(trade, was_liquidated):
         value_sats = 0
     else:

@@ -53,6 +53,17 @@ def test_a_short_at_its_liquidation_price_is_worth_nothing() -> None:
     assert value(short, at(95_000)) > 100_000
 
 
+def test_a_quote_beyond_liquidation_takes_nothing_while_the_last_price_has_not_reached_it() -> None:
+    trade = the_worked_trade(maintenance_margin_sats=2_000)
+    options: dict[str, Any] = {"trade": trade, "exit_price": at("90905"), "fee_rate": TIER_1}
+    quoted = closing_value_sats(**options, last_price=at("90950"))
+
+    # margin and P&L cancel but for 50 sats of loss; what is left of the reserve pays the fee of 1,100 and comes back
+    assert quoted == 2_000 - 50 - 1_100
+    assert closing_value_sats(**options, last_price=at("90909")) == 0, "the last price liquidates"
+    assert closing_value_sats(**options) == 0, "without it the exit price is taken for the last"
+
+
 def test_what_a_running_trade_returned_counts_cash_ins_and_credited_funding() -> None:
     trade = the_worked_trade(sum_cash_in_pnl_sats=30, sum_cash_in_margin_sats=4)
     assert returned(trade, credited_funding_sats=5) == 147_767 + 39

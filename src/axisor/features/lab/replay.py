@@ -15,7 +15,7 @@ from typing import Final
 
 from axisor.domain.adjustments import after_add_margin, after_funding
 from axisor.domain.contract import MAX_PRICE, MIN_PRICE, RESERVE_FEE_RATE, check_leverage, check_quantity
-from axisor.domain.equity import closing_value_sats
+from axisor.domain.equity import closing_value_sats, sats_of_close
 from axisor.domain.errors import InsufficientMargin
 from axisor.domain.fees import fee_reserve_sats, trading_fee_sats
 from axisor.domain.funding import funding_fee_sats, next_funding_at
@@ -295,7 +295,9 @@ class ReplayedTrade:
         """Return how the trade stands at the last price."""
         value_sats = 0
         if self._ended is None:
-            value_sats = closing_value_sats(trade=self.trade, exit_price=self._exit_price(), fee_rate=RESERVE_FEE_RATE)
+            value_sats = closing_value_sats(
+                trade=self.trade, exit_price=self._exit_price(), fee_rate=RESERVE_FEE_RATE, last_price=self._last
+            )
         return Outcome(
             ended_by=None if self._ended is None else self._ended.what,
             ended_at=None if self._ended is None else self._ended.at,
@@ -371,7 +373,7 @@ class ReplayedTrade:
         self._ended = self.events[-1]
 
     def _closed_sats(self, exit_price: Price) -> int:
-        return closing_value_sats(trade=self.trade, exit_price=exit_price, fee_rate=RESERVE_FEE_RATE)
+        return sats_of_close(trade=self.trade, exit_price=exit_price, fee_rate=RESERVE_FEE_RATE)
 
     # The guard's side
 

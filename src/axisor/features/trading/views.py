@@ -191,6 +191,7 @@ def figures(position: StoredPosition, quote: Quote | None, *, fee_rate: Fraction
         fee_rate=fee_rate,
         credited_funding_sats=funding_out_of_margin_sats(position) - trade.sum_funding_fees_sats,
         was_liquidated=_was_liquidated(position),
+        last_price=None if quote is None else quote.last_price,
     )
     return Figures(pnl_sats=_pnl_sats(trade, exit_price), added_sats=added, value_sats=value)
 

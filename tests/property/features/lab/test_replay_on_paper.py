@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.factories.paper import CALM, START, PaperMarket
 
@@ -14,7 +14,6 @@ from axisor.domain.contract import MAX_PRICE, MIN_PRICE
 from axisor.domain.trades import OrderType, PositionSide
 from axisor.domain.units import Price, RuleId
 from axisor.features.lab.replay import Happening, ReplayedTrade, Stretch, opened_trade
-from axisor.features.margin_guard.marks import is_at_or_beyond
 from axisor.features.margin_guard.rule import GuardRule, Limits, Preset, preset_rule
 from axisor.features.margin_guard.steps import (
     AtConsumed,
@@ -110,12 +109,6 @@ class Night:
     def move(self, tenths: int) -> None:
         self.price = Price(self.price + self.price * tenths // 10_000)
         self.market.clock.advance(60)
-        exit_price = quote(self.price, self.paper.quantity_usd, self.side is PositionSide.SHORT)
-        is_only_quote_beyond = is_at_or_beyond(
-            self.side, exit_price, self.paper.liquidation_price
-        ) and not is_at_or_beyond(self.side, self.price, self.paper.liquidation_price)
-        # There the exchange pays a few sats for a close which the domain counts as nothing.
-        assume(not is_only_quote_beyond)
         self.market.engine.advance(self.price, ladder(self.price, CALM))
         self.replayed.see(self.market.clock.now(), self.price)
         self.follow()
