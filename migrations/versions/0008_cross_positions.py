@@ -29,6 +29,7 @@ SCHEMA = (
         delta_pnl_sats bigint not null,
         stated_at timestamptz not null,              -- as the exchange dates it
         full_room text,                              -- exact fraction; when the guard of this position began
+        guarded_since timestamptz,                   -- null where it is not guarded
         requested_at timestamptz not null
     )
     """,

@@ -16,6 +16,7 @@ from axisor.api.middleware import BodyLimit, Envelope
 from axisor.api.routes import (
     accounts,
     coverage,
+    cross,
     demo,
     evidence,
     guard,
@@ -37,7 +38,7 @@ from axisor.features.trading.schemas import WatchView
 
 API_PREFIX: Final = "/api/v1"
 _STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, UserCoverageView, DemoView)
-PARTS: Final = (instance, session, accounts, guard, rules, coverage, evidence, history, market, demo)
+PARTS: Final = (instance, session, accounts, guard, rules, coverage, cross, evidence, history, market, demo)
 """The modules whose routes stand under the prefix."""
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {

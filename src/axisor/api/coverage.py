@@ -39,15 +39,15 @@ OWN_STOP_CODES: Final = frozenset({ReasonCode.STOP_MISSING, ReasonCode.STOP_IS_U
 def cover(
     state: AccountState, board: WatchBoard, *, quote: Quote | None, now: datetime, also: Sequence[Reason] = ()
 ) -> AccountCoverage:
-    """Return what is promised for an account's running trades at a quote.
+    """Return what is promised for an account's running trades and its cross position at a quote.
 
     Args:
         also: What else is wrong, as far as only this process can know it.
     """
     account = state.account
     positions = []
-    for prepared in state.trades:
-        position = prepared.cover
+    cross = None if state.cross is None else state.cross.cover
+    for position in (*(prepared.cover for prepared in state.trades), cross):
         if position is None:
             continue
         side, price = position.trade.side, None
@@ -130,7 +130,7 @@ def user_coverage(
                 exchange_account_id=state.account.exchange_account_id,
                 name=state.account.name,
                 coverage=coverage_view(covered.total, now=now),
-                cross=None,
+                cross=_cross(state, covered, now=now),
                 trades=tuple(_trades(state, covered, now=now)),
             )
             for state, covered in found
@@ -157,6 +157,12 @@ def ageless(view: UserCoverageView) -> UserCoverageView:
             for account in view.accounts
         ),
     )
+
+
+def _cross(state: AccountState, covered: AccountCoverage, *, now: datetime) -> CoverageView | None:
+    position = None if state.cross is None else state.cross.cover
+    coverage = None if position is None else covered.positions.get(position.trade_id)
+    return None if coverage is None else coverage_view(coverage, now=now)
 
 
 def _trades(state: AccountState, covered: AccountCoverage, *, now: datetime) -> Iterable[CoveredTradeView]:

@@ -8,11 +8,13 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from axisor.api.cross import PreparedCross, prepare_cross
 from axisor.api.watch import WatchBoard
 from axisor.domain.errors import NotFound
 from axisor.domain.trades import PositionSide, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.attempts import AttemptState
+from axisor.features.execution.cross_positions import StoredCross, find_cross
 from axisor.features.execution.positions import StoredPosition, list_positions
 from axisor.features.margin_guard.backstop import is_stop_due
 from axisor.features.margin_guard.coverage import Position
@@ -67,6 +69,9 @@ class AccountState:
     fee_rate: Fraction
     trades: tuple[PreparedTrade, ...]
     default_rule: GuardRule | None
+    rules: RuleBook
+    cross: PreparedCross | None
+    """None until it was read once."""
     spent: Spent
     is_spending_stopped: bool
 
@@ -110,6 +115,7 @@ class _Rows:
     open_states: dict[TradeId, frozenset[AttemptState]]
     movements: dict[TradeId, Movements]
     rungs: dict[TradeId, dict[str, RungState]]
+    cross: StoredCross | None
 
 
 async def read_portfolio(database: Database, user_id: UserId, *, now: datetime) -> Portfolio:
@@ -143,6 +149,7 @@ async def _read_rows(connection: AsyncConnection, account: ExchangeAccount, *, n
         open_states=states,
         movements=await repository.list_movements(connection, account_id, since=now - 2 * AFTER_A_RESCUE),
         rungs=await list_rung_states(connection, account_id),
+        cross=await find_cross(connection, account_id),
     )
 
 
@@ -172,15 +179,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
         trade = position.trade
         rule = row.rules.rule_of(trade) if account.is_guarded else None
         movements = row.movements.get(trade.trade_id, Movements())
-        spent_sats, count = row.spent.by_trade.get(trade.trade_id, (0, 0))
-        spending = Spending(
-            position_spent_sats=spent_sats,
-            position_count=count,
-            account_day_spent_sats=row.spent.day_sats,
-            balance_sats=account.balance_sats,
-            is_stopped=is_stopped or trade.trade_id in row.stops,
-            account_spent_sats=row.spent.running_sats,
-        )
+        spending = _spending(row, trade.trade_id)
         prepared.append(
             PreparedTrade(
                 position=position,
@@ -211,8 +210,32 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
         fee_rate=fee_rate,
         trades=tuple(prepared),
         default_rule=row.rules.wide_rule(),
+        rules=row.rules,
+        cross=None
+        if row.cross is None
+        else prepare_cross(
+            row.cross,
+            row.rules,
+            _spending(row, TradeId(row.cross.position.position_id)),
+            is_guarded=account.is_guarded,
+            fee_rate=fee_rate,
+            rungs=row.rungs,
+            open_states=row.open_states,
+        ),
         spent=row.spent,
         is_spending_stopped=is_stopped,
+    )
+
+
+def _spending(row: _Rows, position_id: TradeId) -> Spending:
+    spent_sats, count = row.spent.by_trade.get(position_id, (0, 0))
+    return Spending(
+        position_spent_sats=spent_sats,
+        position_count=count,
+        account_day_spent_sats=row.spent.day_sats,
+        balance_sats=row.account.balance_sats,
+        is_stopped=bool(row.stops & {row.account.exchange_account_id, position_id}),
+        account_spent_sats=row.spent.running_sats,
     )
 
 

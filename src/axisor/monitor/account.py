@@ -238,6 +238,7 @@ class AccountRuntime:
             allow_second_send=allow_second_send,
         )
         self._account_desk.settled.append(self._cross.take_settled)
+        health.also.append(self._cross.watch.problems)
         dispatcher.use(gather=self._funding.start, reopen=self._reopenings.begin)
         for settled in (settler.settled, self._account_desk.settled):
             settled += [self._funding.take_settled, self._reopenings.take_settled]
@@ -281,7 +282,7 @@ class AccountRuntime:
             tags = await last_tags(connection, self._account_id)
             untold = await list_untold_ends(connection, self._account_id, since=now - TELL_ENDS_OF)
             reopening = await self._reopenings.load(connection, attempts)
-            await self._cross.load(connection, rungs)
+            await self._cross.watch.load(connection, rungs)
             # A trade may have ended while an attempt on it was in doubt: it is watched until that is settled.
             unsettled = {attempt.trade_id for attempt in attempts if attempt.is_open}
             for trade_id in unsettled - {position.trade.trade_id for position in stored}:
@@ -377,7 +378,7 @@ class AccountRuntime:
                 tasks.create_task(self._keep_proven(), name="keep_proven")
                 tasks.create_task(self._teller.run(), name="tell health")
                 tasks.create_task(self._funding.watch_node(), name="node")
-                tasks.create_task(self._cross.run(), name="read cross")
+                tasks.create_task(self._cross.watch.run(), name="read cross")
                 tasks.create_task(self._cross.act(), name="act on cross")
 
     async def _listen(self) -> None:

@@ -69,7 +69,7 @@ LATE_EVIDENCE: Final = timedelta(hours=1)
 _LISTED: Final = {"source": "lists"}
 """What proves an outcome of the account: its orders, transfers, swaps and withdrawals as read."""
 _MSATS_PER_SAT: Final = 1000
-_CROSS: Final = frozenset(
+CROSS_COMMANDS: Final = frozenset(
     {
         CommandName.CROSS_DEPOSIT,
         CommandName.CROSS_WITHDRAW,
@@ -80,7 +80,7 @@ _CROSS: Final = frozenset(
         CommandName.SET_CROSS_LEVERAGE,
     }
 )
-ACCOUNT_COMMANDS: Final = _CROSS | {
+ACCOUNT_COMMANDS: Final = CROSS_COMMANDS | {
     CommandName.SWAP,
     CommandName.WITHDRAW_LIGHTNING,
     CommandName.DEPOSIT_LIGHTNING,
@@ -185,7 +185,7 @@ class AccountDesk:
             self._chronicle.finish_request(request, "expired", None)
             return
         position = None
-        if request.command in _CROSS:
+        if request.command in CROSS_COMMANDS:
             try:
                 position = (await self._client.fetch_cross_position(lane=Lane.USER)).value
             except ExchangeError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -387,6 +387,8 @@ class AccountBook:
         """Attempts of an earlier process on trades that the database does not know yet."""
         self.account_attempts: dict[tuple[IntentId, int], Attempt] = {}
         """Attempts that concern the account itself, its cross position or an order that rests."""
+        self.cross_id: TradeId | None = None
+        """Under which id the cross position stands, None while there is none."""
         self.rules = RuleBook(exchange_account_id=exchange_account_id)
         self.are_rules_known = False
         self._first_rules: dict[TradeId, tuple[GuardRule | None, float]] = {}
@@ -433,8 +435,14 @@ class AccountBook:
 
     @property
     def has_running(self) -> bool:
-        """Return whether a trade runs that is guarded."""
-        return self.is_guarded and any(item.trade.status is TradeStatus.RUNNING for item in self.trades.values())
+        """Return whether a trade runs that is guarded, or the cross position does."""
+        is_running = any(item.trade.status is TradeStatus.RUNNING for item in self.trades.values())
+        return self.is_guarded and (is_running or self.cross_id is not None)
+
+    @property
+    def running(self) -> Container[TradeId]:
+        """Return the positions whose sats count toward the limit of the account: its trades, and the cross position."""
+        return self.trades if self.cross_id is None else _Either(self.trades, self.cross_id)
 
     def end(self, trade_id: TradeId, boottime_s: float) -> None:
         """Watch a trade no more; closed is final, whatever an older reading still says."""
@@ -455,6 +463,17 @@ class AccountBook:
         for watched in self.trades.values():
             yield from watched.attempts.values()
         yield from self.account_attempts.values()
+
+
+@dataclass(frozen=True, slots=True)
+class _Either:
+    """The ids of trades, and one more; hundreds of trades are not copied for it."""
+
+    trades: Container[TradeId]
+    other: TradeId
+
+    def __contains__(self, trade_id: object) -> bool:
+        return trade_id == self.other or trade_id in self.trades
 
 
 def _took_effect_since(attempt: Attempt, at: datetime) -> bool:

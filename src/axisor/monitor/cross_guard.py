@@ -5,20 +5,14 @@ it is left to the exchange if Axisor is lost. Top-ups are paid from the free bal
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
-from fractions import Fraction
 from typing import Any, Final
 
 import structlog
 
-from axisor.domain.commands import CloseCross, CommandName, CrossDeposit, ReduceCross
+from axisor.domain.commands import CloseCross, CrossDeposit, ReduceCross
 from axisor.domain.contract import fee_rate
-from axisor.domain.cross import CrossState
-from axisor.domain.cross_facts import CrossPositionFact
-from axisor.domain.errors import AxisorError, ExchangeAuthFailed, ExchangeError, LeaseLost
-from axisor.domain.room import distance
-from axisor.domain.trades import Trade
+from axisor.domain.errors import AxisorError, LeaseLost
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
 from axisor.features.execution.attempts import (
     APPLIED_STATES,
@@ -29,16 +23,12 @@ from axisor.features.execution.attempts import (
     next_tag,
     tagged_amount_sats,
 )
-from axisor.features.execution.cross_positions import StoredCross, find_cross, save_cross
-from axisor.features.execution.recorder import Write
 from axisor.features.margin_guard.cross_policy import (
     CrossDepositDeed,
     CrossOrderDeed,
-    cross_trade,
     decide_cross,
 )
-from axisor.features.margin_guard.inheritance import effective_rule, in_sats
-from axisor.features.margin_guard.marks import nearer_end, step_price, with_margin
+from axisor.features.margin_guard.marks import with_margin
 from axisor.features.margin_guard.policy import (
     Facts,
     Hold,
@@ -52,14 +42,15 @@ from axisor.features.margin_guard.policy import (
     rungs_ready_again,
 )
 from axisor.features.margin_guard.record import CrossCase
-from axisor.features.margin_guard.rule import ONLY_BALANCE, GuardRule
+from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.triggers import End
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.infra.ids import new_id
-from axisor.monitor.account_desk import AccountDesk, AccountOrder
+from axisor.monitor.account_desk import CROSS_COMMANDS, AccountDesk, AccountOrder
 from axisor.monitor.book import NO_EFFECT_STATES, STOP_PENDING_S, AccountBook, WatchedTrade
 from axisor.monitor.causes import part_key, read_key
 from axisor.monitor.chronicle import Chronicle
+from axisor.monitor.cross_watch import CrossWatch
 from axisor.monitor.decider import LIMIT_REASONS, TOLD_REASONS
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
@@ -67,26 +58,12 @@ from axisor.monitor.reader import WatchTiming
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.wallet import Wallet
 from axisor.ports.clock import Clock
-from axisor.ports.exchange import ExchangeClient, Lane
+from axisor.ports.exchange import ExchangeClient
 
 log = structlog.get_logger(__name__)
 
-CHANGED_RECENTLY_S: Final = 60.0
-RETRY_S: Final = 0.5
-MOST_BACK_OFF_S: Final = 10.0
 LEAST_WAKE_S: Final = 0.05
 PART: Final = "cross"
-_COMMANDS: Final = frozenset(
-    {
-        CommandName.CROSS_DEPOSIT,
-        CommandName.CROSS_WITHDRAW,
-        CommandName.CROSS_ORDER,
-        CommandName.REDUCE_CROSS,
-        CommandName.CLOSE_CROSS,
-        CommandName.CANCEL_CROSS_ORDER,
-        CommandName.SET_CROSS_LEVERAGE,
-    }
-)
 
 
 class CrossGuard:
@@ -109,7 +86,6 @@ class CrossGuard:
         allow_second_send: bool,
     ) -> None:
         self._account_id = exchange_account_id
-        self._client = client
         self._book = book
         self._wallet = wallet
         self._market = market
@@ -118,164 +94,43 @@ class CrossGuard:
         self._scribe = scribe
         self._chronicle = chronicle
         self._clock = clock
-        self._timing = timing
-        self._allow_second_send = allow_second_send
-        self._read_now = asyncio.Event()
+        self.watch = CrossWatch(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            book=book,
+            wallet=wallet,
+            market=market,
+            chronicle=chronicle,
+            clock=clock,
+            timing=timing,
+            allow_second_send=allow_second_send,
+            changed=self.evaluate,
+            forgotten=self._forget,
+        )
         self._act_now = asyncio.Event()
-        self._position: CrossPositionFact | None = None
-        self._watched: WatchedTrade | None = None
-        self._full_room: Fraction | None = None
         self._closing_usd: int | None = None
-        self._rungs: dict[str, RungState] = {}
         self._hold: str | None = None
-        self._changed_s = float("-inf")
         self._held_until_s = float("-inf")
         self._failures = 0
 
     @property
     def position_id(self) -> TradeId | None:
-        """Return under which id the position stands in the trigger index, None while it is not guarded."""
-        return None if self._watched is None else self._watched.trade_id
+        """Return under which id the position stands in the trigger index, None while there is none."""
+        return None if self.watch.watched is None else self.watch.watched.trade_id
 
     @property
     def is_calm(self) -> bool:
         """Return whether the newest decision is that nothing is due, from a reading after the latest command."""
-        read_s = float("-inf") if self._watched is None else self._watched.requested_boottime_s
-        room = self._hold is not None and self._hold.startswith(HoldReason.ROOM.value)
-        return (room or self._hold is None) and read_s >= self._changed_s and not self._act_now.is_set()
-
-    @property
-    def rule(self) -> GuardRule | None:
-        """Return the rule in force: the position's own, else the account's or the person's.
-
-        A limit in entry margins counts the margin that the position binds at its leverage: deposits do not raise it.
-        """
-        rules, position = self._book.rules, self._position
-        if not self._book.is_guarded or position is None or (trade := _trade_of(position)) is None:
-            return None
-        rule = effective_rule(rules.cross, rules.account, rules.user)
-        if rule is None:
-            return None
-        rule = in_sats(rule, replace(trade, entry_margin_sats=position.running_margin_sats))
-        second = rule.allow_second_send and self._allow_second_send
-        return replace(rule, sources=ONLY_BALANCE, allow_second_send=second)
-
-    # Reading
-
-    async def load(self, connection: Any, rungs: dict[TradeId, dict[str, RungState]]) -> None:
-        """Take up what the database knows: which steps are ready, and the room when the guard began."""
-        stored = await find_cross(connection, self._account_id)
-        if stored is not None:
-            self._position, self._full_room = stored.position, stored.full_room
-            self._rungs = dict(rungs.get(TradeId(stored.position.position_id), {}))
-
-    def read_soon(self) -> None:
-        """Read now, or as soon as the reading under way is done."""
-        self._read_now.set()
-
-    async def run(self) -> None:
-        """Read for ever, often where it is in danger or in doubt."""
-        failures = 0
-        while True:
-            try:
-                await self.read()
-                failures = 0
-            except ExchangeAuthFailed as error:
-                failures += 1
-                log.warning("cross_reading_refused", account=self._account_id, error=error.message)
-            except ExchangeError as error:
-                failures += 1
-                log.warning("cross_reading_failed", account=self._account_id, error=error.message)
-            try:
-                async with asyncio.timeout(self._interval_s(failures)):
-                    await self._read_now.wait()
-            except TimeoutError:
-                pass
-            self._read_now.clear()
-
-    def _interval_s(self, failures: int) -> float:
-        if failures:
-            return min(MOST_BACK_OFF_S, 0.25 * (1 << min(failures, 10)))
-        if self._watched is None:
-            return self._timing.far_s
-        is_recent = self._clock.boottime_s() - self._changed_s < CHANGED_RECENTLY_S
-        return self._timing.near_s if is_recent or self._open() or self._is_near() else self._timing.far_s
-
-    def _is_near(self) -> bool:
-        """Return whether the position is inside twice the distance of its first mark that acts."""
-        watched, rule, full = self._watched, self.rule, self._full_room
-        if watched is None or rule is None or full is None:
-            return False
-        trade = watched.trade
-        price = self._market.trigger_price(trade.side, trade.quantity_usd, self._clock.boottime_s())
-        if price is None:
-            return True
-        marks = [step_price(trade, rung, full=full) for rung in rule.rungs]
-        if not marks:
-            return False
-        first = max(distance(side=trade.side, price=mark, liquidation_price=trade.liquidation_price) for mark in marks)
-        return distance(side=trade.side, price=price, liquidation_price=trade.liquidation_price) <= 2 * first
-
-    async def read(self) -> None:
-        """Read the position and decide again.
-
-        Raises:
-            ExchangeError: the exchange did not answer, or refused.
-        """
-        lane = Lane.PROTECT if self._open() else Lane.ROUTINE
-        reading = await self._client.fetch_cross_position(lane=lane)
-        if reading.requested_boottime_s < self._changed_s:
-            self._read_now.set()  # asked before the latest command: out of date
-            return
-        self._take(reading.value, reading.requested_boottime_s, reading.requested_at)
-        self.evaluate()
-
-    def _take(self, position: CrossPositionFact, requested_boottime_s: float, requested_at: datetime) -> None:
-        before, self._position = self._position, position
-        trade = _trade_of(position)
-        if trade is None:
-            self._forget()
-            self._full_room = None
-        else:
-            is_new = before is None or before.side is not position.side or self._full_room is None
-            if is_new and self.rule is not None:
-                self._begin(trade)
-            self._watched = WatchedTrade(
-                trade=trade,
-                requested_boottime_s=requested_boottime_s,
-                requested_at=requested_at,
-                rule=self.rule,
-                rungs=self._rungs,
-                last_tag=None if self._watched is None else self._watched.last_tag,
-            )
-        stored = StoredCross(position=position, full_room=self._full_room, requested_at=requested_at)
-        account_id = self._account_id
-
-        async def run(connection: Any) -> None:
-            await save_cross(connection, account_id, stored)
-
-        has_changed = before is None or _lasting(before) != _lasting(position)
-        after = (lambda: self._chronicle.changed("positions")) if has_changed else None
-        self._chronicle.put(Write("cross", run, after=after))
-
-    def _begin(self, trade: Trade) -> None:
-        """Measure the room from which shares count, as the guard of this position begins; every step is ready."""
-        price = self._market.trigger_price(trade.side, trade.quantity_usd, self._clock.boottime_s()) or trade.price
-        room = distance(side=trade.side, price=price, liquidation_price=trade.liquidation_price)
-        at_entry = distance(side=trade.side, price=trade.price, liquidation_price=trade.liquidation_price)
-        # Whoever begins in danger is not to be measured by what little is left.
-        self._full_room = max(room, at_entry)
-        for rung, state in list(self._rungs.items()):
-            self._set_rung(trade.trade_id, rung, RungState(arming_no=state.arming_no + 1, is_armed=True))
-
-    def _forget(self) -> None:
-        if self._watched is not None:
-            self._index.discard((self._account_id, self._watched.trade_id))
-        self._watched = None
+        is_room = self._hold is None or self._hold.startswith(HoldReason.ROOM.value)
+        return is_room and self.watch.is_read_since_change and not self._act_now.is_set()
 
     def forget_triggers(self) -> None:
         """Take the position out of the index: this runtime ends."""
-        self._forget()
+        self.watch.forget()
+
+    def _forget(self, position_id: TradeId) -> None:
+        self._index.discard((self._account_id, position_id))
+        self._hold = None
 
     # Deciding
 
@@ -288,17 +143,16 @@ class CrossGuard:
             log.exception("cross_not_decided", account=self._account_id)
 
     def _evaluate(self) -> None:
-        watched, rule = self._watched, self.rule
+        watched, rule = self.watch.watched, self.watch.rule
         if watched is None or rule is None:
             return
-        if self._full_room is None:
-            self._begin(watched.trade)
+        self.watch.begin_guard()
         facts = self._facts()
         if facts is None:
             return
         for rung in rungs_ready_again(facts, rule):
-            number = self._rungs[rung].arming_no + 1
-            self._set_rung(watched.trade_id, rung, RungState(arming_no=number, is_armed=True))
+            number = self.watch.rungs[rung].arming_no + 1
+            self.watch.set_rung(rung, RungState(arming_no=number, is_armed=True))
             facts = self._facts() or facts
         case = self._decide(facts, rule)
         while isinstance(case.decision, WarnDeed):
@@ -323,7 +177,7 @@ class CrossGuard:
         return CrossCase(facts=facts, rule=rule, now=now, decision=decision)
 
     def _facts(self) -> Facts | None:
-        watched, full_room, boottime_s = self._watched, self._full_room, self._clock.boottime_s()
+        watched, full_room, boottime_s = self.watch.watched, self.watch.full_room, self._clock.boottime_s()
         if watched is None or full_room is None or not self._market.is_fresh(boottime_s):
             return None
         trade = watched.trade
@@ -331,14 +185,13 @@ class CrossGuard:
         if price is None:
             return None
         now = self._clock.now()
-        running = {*self._book.trades, trade.trade_id}
         return Facts(
             trade=trade,
             trigger_price=price,
             full_room=full_room,
-            rungs=dict(self._rungs),
+            rungs=dict(self.watch.rungs),
             pending=self._pending(),
-            spending=self._wallet.spending(trade.trade_id, self._book.attempts(), running=running),
+            spending=self._wallet.spending(trade.trade_id, self._book.attempts(), running=self._book.running),
             own_stop_price=None,
             is_stop_removed=False,
             is_stop_pending=False,
@@ -353,13 +206,6 @@ class CrossGuard:
             is_cross=True,
         )
 
-    def _open(self) -> list[Attempt]:
-        return [
-            attempt
-            for attempt in self._book.account_attempts.values()
-            if attempt.is_open and attempt.command.name in _COMMANDS
-        ]
-
     def _pending(self) -> tuple[PendingTopUp, ...]:
         return tuple(
             PendingTopUp(
@@ -368,7 +214,7 @@ class CrossGuard:
                 is_second_send=attempt.is_second_send,
                 quiet_until=attempt.quiet_until,
             )
-            for attempt in sorted(self._open(), key=lambda attempt: attempt.signed_at)
+            for attempt in self.watch.open_attempts()
             if isinstance(attempt.command, CrossDeposit)
         )
 
@@ -382,7 +228,7 @@ class CrossGuard:
         return any(
             isinstance(attempt.command, ReduceCross)
             or (isinstance(attempt.command, CloseCross) and now - attempt.signed_at < brief)
-            for attempt in self._open()
+            for attempt in self.watch.open_attempts()
         )
 
     def _take_hold(self, watched: WatchedTrade, case: CrossCase, hold: Hold, wake: WakeUps) -> WakeUps:
@@ -417,18 +263,9 @@ class CrossGuard:
     def _warn(self, watched: WatchedTrade, case: CrossCase, deed: WarnDeed) -> None:
         record = self._scribe.decision_record(watched, case, "warn", deed.rung, {})
         self._chronicle.store_decision(record)
-        self._use_up(watched.trade_id, deed.rung, deed.arming_no)
+        self.watch.use_up(deed.rung, deed.arming_no)
         data = {"price": usd_number(case.facts.trigger_price), "room_share": float(deed.room_share)}
         self._tell(ActivityKind.ROOM_WARNED, Severity.CAUTION, data, record.decision_id)
-
-    def _use_up(self, position_id: TradeId, rung: str, arming_no: int) -> None:
-        state = self._rungs.get(rung)
-        if state is None or state.arming_no == arming_no:  # a late effect of an earlier arming is history
-            self._set_rung(position_id, rung, RungState(arming_no=arming_no, is_armed=False))
-
-    def _set_rung(self, position_id: TradeId, rung: str, state: RungState) -> None:
-        self._rungs[rung] = state
-        self._chronicle.put(self._chronicle.rung_write(position_id, rung, state))
 
     # Acting
 
@@ -458,11 +295,11 @@ class CrossGuard:
         """Wait before the next try, longer each time, and look again whether anything is due."""
         self._failures += 1
         self._held_until_s = self._clock.boottime_s() + min(2.0, LEAST_WAKE_S * (1 << min(self._failures, 6)))
-        self.read_soon()
+        self.watch.read_soon()
 
     def _order(self) -> AccountOrder | None:
-        watched, rule, facts = self._watched, self.rule, self._facts()
-        if watched is None or rule is None or facts is None or self._position is None:
+        watched, rule, facts = self.watch.watched, self.watch.rule, self._facts()
+        if watched is None or rule is None or facts is None or self.watch.position is None:
             return None
         case = self._decide(facts, rule)
         match case.decision:
@@ -476,8 +313,8 @@ class CrossGuard:
                 raise AssertionError(f"nothing carries this out: {other}")
 
     def _deposit_order(self, watched: WatchedTrade, case: CrossCase, deed: CrossDepositDeed) -> AccountOrder | None:
-        assert self._position is not None
-        open_tags = [attempt.tag for attempt in self._open() if attempt.tag is not None]
+        assert self.watch.position is not None
+        open_tags = [attempt.tag for attempt in self.watch.open_attempts() if attempt.tag is not None]
         offered_tag = next_tag(open_tags, last_tag=watched.last_tag)
         tagged = tagged_amount_sats(amount_sats=deed.amount_sats, cap_sats=deed.cap_sats, tag=offered_tag)
         if tagged is None:
@@ -497,7 +334,7 @@ class CrossGuard:
             scope_id=watched.trade_id,
             cause=self._cause(case, deed.rung, deed.arming_no),
             tag=tag,
-            counter_before_sats=self._position.margin_sats,
+            counter_before_sats=self.watch.position.margin_sats,
             is_second_send=deed.is_second_send,
             decision=record,
         )
@@ -527,16 +364,15 @@ class CrossGuard:
 
     def take_settled(self, attempt: Attempt) -> None:
         """Use up the step behind a proven effect, tell of it, and read again."""
-        if attempt.command.name not in _COMMANDS:
+        if attempt.command.name not in CROSS_COMMANDS:
             return
-        self._changed_s = self._clock.boottime_s()
-        self.read_soon()
+        self.watch.note_change()
         cause = read_key(attempt.cause.key) if attempt.cause.kind is CauseKind.RULE else None
         if cause is None or cause.part != PART or cause.for_trade_id is None:
             return
         if attempt.state in APPLIED_STATES:
             self._failures = 0
-            self._use_up(cause.for_trade_id, cause.rung, cause.arming_no)
+            self.watch.use_up(cause.rung, cause.arming_no)
             self._tell_done(attempt)
         elif attempt.state in NO_EFFECT_STATES:
             self._hold_back()
@@ -555,8 +391,8 @@ class CrossGuard:
         match attempt.command:
             case CrossDeposit(amount_sats=amount_sats):
                 data: dict[str, Any] = {"amount_sats": amount_sats, "was_second_send": attempt.is_second_send}
-                if self._watched is not None:
-                    before = self._watched.trade
+                if self.watch.watched is not None:
+                    before = self.watch.watched.trade
                     after = with_margin(before, before.margin_sats + amount_sats)
                     data["old_liquidation_price"] = usd_number(before.liquidation_price)
                     data["new_liquidation_price"] = usd_number(after.liquidation_price)
@@ -573,25 +409,8 @@ class CrossGuard:
     def _tell(
         self, kind: ActivityKind, severity: Severity, data: dict[str, Any], decision_id: str | None = None
     ) -> None:
-        position = self._position
+        position = self.watch.position
         side = None if position is None else position.side
         label = "cross" if side is None or position is None else f"cross {position.leverage}x {side.value}"
         activity = self._chronicle.account_activity(kind, severity, {"label": label, **data}, decision_id=decision_id)
         self._chronicle.put(self._chronicle.activity_write(activity))
-
-
-def _trade_of(position: CrossPositionFact) -> Trade | None:
-    """Return the position as a trade; of the stated liquidation price and the computed one the nearer counts."""
-    state = CrossState(
-        quantity_usd=position.quantity_usd, entry_price=position.entry_price, margin_sats=position.margin_sats
-    )
-    trade = cross_trade(state, position_id=TradeId(position.position_id))
-    if trade is None:
-        return None
-    nearer = nearer_end(trade.side, trade.liquidation_price, position.liquidation_price)
-    return trade if nearer is None else replace(trade, liquidation_price=nearer)
-
-
-def _lasting(position: CrossPositionFact) -> tuple[Any, ...]:
-    """Return what of a position does not float with the price."""
-    return position.quantity_usd, position.margin_sats, position.leverage, position.entry_price

@@ -295,7 +295,7 @@ class Decider:
             full_room=watched.full_room,
             rungs=dict(watched.rungs),
             pending=watched.pending(now=now, boottime_s=boottime_s),
-            spending=self._wallet.spending(watched.trade_id, self._book.attempts(), running=self._book.trades),
+            spending=self._wallet.spending(watched.trade_id, self._book.attempts(), running=self._book.running),
             own_stop_price=own_stop_price(watched),
             is_stop_removed=watched.is_stop_removed,
             refused_stops=watched.refused_stop_levels(boottime_s),

@@ -6,7 +6,7 @@ predecessor's money that may still be on its way, the owner's switch. Whatever r
 be right.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -103,6 +103,8 @@ class AccountHealth:
         self._check = check
         self._timing = timing
         self._clock = clock
+        self.also: list[Callable[[float], list[Reason]]] = []
+        """What else may be wrong at an instant of the boot-time clock."""
         self.is_stream_up = False
         self.is_rule_unreadable = False
         self.is_database_unread = False
@@ -117,6 +119,8 @@ class AccountHealth:
         found = [*self._price_problems(now_s), *self._account_problems(now_s)]
         if self._check is not None:
             found += self._check.problems(now_s)
+        for problems in self.also:
+            found += problems(now_s)
         if self.is_rule_unreadable:
             found.append(reason(ReasonCode.RULE_UNREADABLE))
         if self._recorder.is_database_away or self.is_database_unread:
@@ -148,7 +152,7 @@ class AccountHealth:
         read_s, proven_s = self._reader.read_boottime_s, self._reader.proven_boottime_s
         if read_s is None or proven_s is None or now_s - read_s > max(LEAST_UNREAD_S, 2 * self._timing.far_s):
             found.append(reason(ReasonCode.ACCOUNT_UNREAD, age_s=None if read_s is None else _seconds(now_s - read_s)))
-        elif self._running() and self._book.is_guarded:
+        elif self._book.has_running:
             unproven_s = now_s - proven_s
             if unproven_s > UNPROVEN_S:
                 found.append(reason(ReasonCode.ACCOUNT_UNREAD, age_s=_seconds(unproven_s)))

@@ -54,7 +54,7 @@ class Newcomers:
         else:
             first = FirstRule(asked=own.preset, given=own.preset)  # its owner was faster
         self._book.take_first_rule(watched, first.rule)
-        spending = self._wallet.spending(watched.trade_id, self._book.attempts(), running=self._book.trades)
+        spending = self._wallet.spending(watched.trade_id, self._book.attempts(), running=self._book.running)
         stop = watched.trade.stop_loss_price
         data, is_caution = seen_data(
             watched.trade,

@@ -231,7 +231,7 @@ class AccountReader:
         for trade_id in [orphan for orphan in self._book.orphans if orphan not in seen]:
             await self._isolated(trade_id, self._read_orphan(trade_id, lane=lane))
         self.read_boottime_s = running.requested_boottime_s
-        self._wallet.budget.forget_ended(self._book.trades, self._clock.now())
+        self._wallet.budget.forget_ended(self._book.running, self._clock.now())
         self._decider.evaluate_all()
 
     async def _isolated(self, trade_id: TradeId, work: Coroutine[Any, Any, None]) -> None:

@@ -38,15 +38,19 @@ async def server() -> AsyncIterator[PaperServer]:
         yield running
 
 
+async def buy(server: PaperServer, keys: Keys) -> None:
+    await ask(server, keys, "PUT", "/futures/cross/leverage", {"leverage": 25})
+    await ask(server, keys, "POST", "/futures/cross/deposit", {"amount": MARGIN_SATS})
+    order = {"side": "buy", "type": "market", "quantity": QUANTITY_USD}
+    await ask(server, keys, "POST", "/futures/cross/order", order)
+
+
 @asynccontextmanager
 async def a_cross_long(
     server: PaperServer, make_scene: MakeScene, rule: GuardRule, **options: Any
 ) -> AsyncIterator[tuple[Scene, Keys]]:
     async with an_account_scene(server, make_scene, **options) as (scene, keys):
-        await ask(server, keys, "PUT", "/futures/cross/leverage", {"leverage": 25})
-        await ask(server, keys, "POST", "/futures/cross/deposit", {"amount": MARGIN_SATS})
-        order = {"side": "buy", "type": "market", "quantity": QUANTITY_USD}
-        await ask(server, keys, "POST", "/futures/cross/order", order)
+        await buy(server, keys)
         async with scene.databases.worker.transaction() as connection:
             await save_rule(connection, scene.account_id, None, rule, created_by=None)
         await scene.start()
@@ -107,6 +111,8 @@ async def _spent(scene: Scene, sats: int) -> bool:
 
 async def test_the_position_lives_where_it_would_have_died(server: PaperServer, make_scene: MakeScene) -> None:
     async with a_cross_long(server, make_scene, a_rule()) as (scene, keys):
+        alone = await server.create_account(balance_sats=10_000_000)
+        await buy(server, alone)
         died_at = (await position(server, keys))["liquidation"]
         price = 62_000.0
         while price > died_at - 100:
@@ -117,6 +123,7 @@ async def test_the_position_lives_where_it_would_have_died(server: PaperServer, 
         present = await position(server, keys)
 
         assert present["quantity"] == QUANTITY_USD, "alive below the price that would have ended it"
+        assert (await position(server, alone))["quantity"] == 0, "nobody guarded this one"
         spent = (await scene.reserved())["spent"]
         assert spent <= LIMIT_SATS
         assert present["margin"] <= MARGIN_SATS + spent
@@ -178,3 +185,27 @@ async def test_whoever_takes_over_knows_which_steps_are_used_and_what_is_in_doub
         await scene.until_told("rescue_confirmed")
         transfers = (await ask(server, keys, "GET", "/futures/cross/transfers"))["data"]
         assert len(transfers) == 2, "once, whoever sent it"
+
+
+async def test_a_position_opened_anew_has_its_limits_anew(server: PaperServer, make_scene: MakeScene) -> None:
+    rule = replace(a_rule(), limits=replace(a_rule().limits, position_sats=100_000))
+    async with a_cross_long(server, make_scene, rule) as (scene, keys):
+        await fall(server, scene, 60_600)
+        await scene.until_attempts("cross_deposit", ["confirmed"])
+        await ask(server, keys, "POST", "/futures/cross/position/close", {})
+        await until(lambda: _is_flat(scene), what="the close is seen")
+        await fall(server, scene, 62_000)
+        before = await position(server, keys)
+        await ask(server, keys, "POST", "/futures/cross/withdraw", {"amount": before["margin"]})
+        await buy(server, keys)
+        await until(lambda: len(scene.index) == 1, what="the position is under guard")
+
+        await fall(server, scene, 60_600)
+
+        await scene.until_attempts("cross_deposit", ["confirmed", "confirmed"])
+        assert (await scene.reserved())["spent"] <= 200_000
+
+
+async def _is_flat(scene: Scene) -> bool:
+    rows = await scene.rows("select quantity_usd from cross_position where exchange_account_id = :account")
+    return bool(rows) and rows[0]["quantity_usd"] == 0

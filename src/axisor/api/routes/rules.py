@@ -210,7 +210,10 @@ async def put_cross_rule(
     body: SaveRuleBody,
 ) -> Response:
     rule = await services.rule_desk.save_cross_rule(
-        body.draft(), user_id=caller.user_id, exchange_account_id=exchange_account_id
+        body.draft(),
+        user_id=caller.user_id,
+        exchange_account_id=exchange_account_id,
+        last_price=_last_price(services),
     )
     return answer(rule_document(rule, "cross"))
 

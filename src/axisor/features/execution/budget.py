@@ -37,6 +37,7 @@ class Budget:
     def __init__(self, reservations: Iterable[Reservation] = ()) -> None:
         self._rows = {(row.intent_id, row.attempt_no): row for row in reservations}
         self._successors: dict[TradeId, TradeId] = {}
+        self._begun: dict[TradeId, datetime] = {}
 
     def put(self, reservation: Reservation) -> None:
         """Add a reservation, or replace it by its next state; a released one is forgotten."""
@@ -55,6 +56,10 @@ class Budget:
         self._successors[before] = after
         self._rows = {key: self._of_successor(row) for key, row in self._rows.items()}
 
+    def begin(self, trade_id: TradeId, at: datetime) -> None:
+        """Count what a position itself may spend from an instant on: what bears its id was another one before."""
+        self._begun[trade_id] = at
+
     def _of_successor(self, reservation: Reservation) -> Reservation:
         after = self._successors.get(reservation.trade_id)
         return reservation if after is None else self._of_successor(replace(reservation, trade_id=after))
@@ -70,15 +75,21 @@ class Budget:
 
     def position_spent_sats(self, trade_id: TradeId) -> int:
         """Return what was spent on a trade or is reserved for it, less what was taken back, in sats."""
-        return sum(sats for spent_on, _, sats in self._outstanding() if spent_on == trade_id)
+        return self.running_spent_sats((trade_id,))
 
     def running_spent_sats(self, running: Container[TradeId]) -> int:
         """Return what was spent on these trades or is reserved for them, less what was taken back, in sats."""
-        return sum(sats for spent_on, _, sats in self._outstanding() if spent_on in running)
+        return sum(
+            sats for spent_on, at, sats in self._outstanding() if spent_on in running and self._is_of(spent_on, at)
+        )
 
     def position_count(self, trade_id: TradeId) -> int:
         """Return how many top-ups of a trade took effect or may still."""
-        return sum(1 for row in self._live() if row.trade_id == trade_id and not row.is_refill)
+        return sum(
+            1
+            for row in self._live()
+            if row.trade_id == trade_id and not row.is_refill and self._is_of(trade_id, row.reserved_at)
+        )
 
     def day_spent_sats(self, now: datetime) -> int:
         """Return what the account spent or reserved in the 24 hours before `now` and did not take back, in sats."""
@@ -117,6 +128,11 @@ class Budget:
         for trade_id, spent in owed.items():
             for at, sats in spent:
                 yield trade_id, at, sats
+
+    def _is_of(self, trade_id: TradeId, at: datetime) -> bool:
+        """Return whether what was spent at an instant was spent on the position that bears the id now."""
+        begun_at = self._begun.get(trade_id)
+        return begun_at is None or at >= begun_at
 
     def _live(self) -> Iterable[Reservation]:
         return (row for row in self._rows.values() if row.state is not ReservationState.RELEASED)

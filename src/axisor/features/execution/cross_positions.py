@@ -18,16 +18,17 @@ class StoredCross:
 
     position: CrossPositionFact
     full_room: Fraction | None
+    guarded_since: datetime | None
+    """When the guard of it began: what was spent under its id before is no matter of its limits."""
     requested_at: datetime
 
 
 _FIELDS: Final = tuple(field.name for field in fields(CrossPositionFact) if field.name != "updated_at")
+_COLUMNS: Final = ("stated_at", "full_room", "guarded_since", "requested_at", *_FIELDS)
 _SAVE: Final = text(
-    f"insert into cross_position (exchange_account_id, stated_at, full_room, requested_at, {', '.join(_FIELDS)}) "  # noqa: S608 - constants of this file
-    f"values (:account, :stated_at, :full_room, :requested_at, {', '.join(':' + name for name in _FIELDS)}) "
-    "on conflict (exchange_account_id) do update set stated_at = excluded.stated_at, "
-    "full_room = excluded.full_room, requested_at = excluded.requested_at, "
-    + ", ".join(f"{name} = excluded.{name}" for name in _FIELDS)
+    f"insert into cross_position (exchange_account_id, {', '.join(_COLUMNS)}) "  # noqa: S608 - constants of this file
+    f"values (:account, {', '.join(':' + name for name in _COLUMNS)}) on conflict (exchange_account_id) do update set "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
     + " where cross_position.requested_at <= excluded.requested_at"
 )
 _FIND: Final = text("select * from cross_position where exchange_account_id = :account")
@@ -42,6 +43,7 @@ async def save_cross(connection: AsyncConnection, exchange_account_id: ExchangeA
             "account": exchange_account_id,
             "stated_at": position.updated_at,
             "full_room": None if stored.full_room is None else str(stored.full_room),
+            "guarded_since": stored.guarded_since,
             "requested_at": stored.requested_at,
             **{name: getattr(position, name) for name in _FIELDS},
         },
@@ -61,5 +63,6 @@ async def find_cross(connection: AsyncConnection, exchange_account_id: ExchangeA
     return StoredCross(
         position=CrossPositionFact(**values, updated_at=row["stated_at"]),
         full_room=None if row["full_room"] is None else Fraction(row["full_room"]),
+        guarded_since=row["guarded_since"],
         requested_at=row["requested_at"],
     )

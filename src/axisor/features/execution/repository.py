@@ -259,8 +259,10 @@ async def list_reservations(
             where r.exchange_account_id = :account and r.state <> 'released' and r.position_id in (
                 select y.position_id from budget_reservation y
                 left join position p using (exchange_account_id, position_id)
+                left join cross_position c using (exchange_account_id, position_id)
                 where y.exchange_account_id = :account and y.state <> 'released'
-                  and (y.reserved_at > :since or p.status = 'running' or y.state = 'reserved'))
+                  and (y.reserved_at > :since or p.status = 'running' or c.quantity_usd <> 0
+                       or y.state = 'reserved'))
             """
         ),
         {"account": exchange_account_id, "since": now - DAY},

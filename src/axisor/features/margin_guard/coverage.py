@@ -38,7 +38,6 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "account_coverage",
-    "cross_coverage",
     "reason",
     "total_coverage",
 ]
@@ -152,7 +151,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Everything that the coverage of one isolated trade depends on."""
+    """Everything that the coverage of one isolated trade, or of the cross position, depends on."""
 
     trade: Trade
     rule: GuardRule | None
@@ -167,6 +166,8 @@ class Position:
     is_guarded: bool = True
     """False where its owner said: do not guard."""
     is_outcome_unknown: bool = False
+    cross_room: Fraction | None = None
+    """The full room of the cross position, where `trade` is that; None for an isolated trade."""
     is_funding_explained: bool = True
 
     @property
@@ -258,37 +259,6 @@ def account_coverage(
         )
     total = total_coverage(tuple(found.values()), reasons=wide)
     return AccountCoverage(total=replace(total, shortfall_sats=shortfall_sats), positions=found)
-
-
-def cross_coverage(
-    *,
-    rule: GuardRule | None,
-    problems: Sequence[Reason],
-    protected_to_price: Price | None,
-    uses_sats: int | None,
-    worst_case_sats: int | None,
-    read_at: datetime | None,
-    shortfall_sats: int = 0,
-) -> Coverage:
-    """Return the coverage of a cross position: amber at best, for no stop at the exchange stands behind it."""
-    reasons = [*problems, reason(ReasonCode.CROSS_HAS_NO_STOP)]
-    if rule is None:
-        reasons.append(reason(ReasonCode.NO_RULE))
-    if shortfall_sats:
-        reasons.append(reason(ReasonCode.LOW_BALANCE, shortfall_sats=shortfall_sats))
-    state = _state_of(reasons)
-    is_void = state in {CoverageState.RED, CoverageState.UNKNOWN}
-    return Coverage(
-        state=state,
-        reasons=_gravest_first(reasons),
-        protected_to_price=None if is_void else protected_to_price,
-        uses_sats=None if is_void else uses_sats,
-        worst_case_sats=worst_case_sats,
-        returns_if_lost_sats=None,
-        shortfall_sats=shortfall_sats,
-        layers=Layers(guard=not is_void, stop=False, alarm=_has_alarm(rule, reasons)),
-        read_at=read_at,
-    )
 
 
 def total_coverage(parts: Sequence[Coverage], *, reasons: Sequence[Reason] = ()) -> Coverage:
@@ -419,6 +389,8 @@ def _purse_reasons(position: Position, need: _Needs, shortfall_sats: int) -> lis
 
 
 def _stop_reasons(position: Position, rule: GuardRule, need: _Needs) -> list[Reason]:
+    if position.cross_room is not None:
+        return [reason(ReasonCode.CROSS_HAS_NO_STOP)]
     if rule.stop_share is None:
         return []
     if position.is_stop_removed:
@@ -464,6 +436,7 @@ def _plan(position: Position, rule: GuardRule | None, spending: Spending) -> Pla
         user_stop_price=position.user_stop_price,
         rungs=tuple(sorted(position.rungs.items())),
         from_price=_from_price(position, rule),
+        cross_room=position.cross_room,
     )
 
 
@@ -472,7 +445,8 @@ def _from_price(position: Position, rule: GuardRule | None) -> Price | None:
     price = position.price
     if price is None or rule is None or any(not state.is_armed for state in position.rungs.values()):
         return price
-    trade, full = position.trade, full_room(position.trade)
+    trade = position.trade
+    full = full_room(trade) if position.cross_room is None else position.cross_room
     marks = [step_price(trade, rung, full=full) for rung in rule.rungs]
     return price if any(is_at_or_beyond(trade.side, price, mark) for mark in marks) else None
 
@@ -488,6 +462,7 @@ def _remembered_plan(
     user_stop_price: Price | None,
     rungs: tuple[tuple[str, RungState], ...],
     from_price: Price | None,
+    cross_room: Fraction | None,
 ) -> Plan:
     """Return a plan, worked out once: it takes a millisecond, and a meter asks again with every reading."""
     return plan(
@@ -499,6 +474,7 @@ def _remembered_plan(
         user_stop_price=user_stop_price,
         rungs=dict(rungs),
         from_price=from_price,
+        cross_room=cross_room,
     )
 
 
@@ -527,10 +503,9 @@ def _most_sats(position: Position, planned: Plan, spending: Spending) -> int:
 def _left_sats(position: Position, rule: GuardRule, spending: Spending) -> int:
     """Return what limits, balance and leverage leave for a trade, in sats; what is not known limits nothing."""
     limits, trade = rule.limits, position.trade
-    left = [
-        limits.position_sats - spending.position_spent_sats,
-        margin_at_leverage_one_sats(trade) - trade.margin_sats,
-    ]
+    left = [limits.position_sats - spending.position_spent_sats]
+    if position.cross_room is None:
+        left.append(margin_at_leverage_one_sats(trade) - trade.margin_sats)
     if limits.account_sats is not None:
         left.append(limits.account_sats - spending.account_spent_sats)
     if limits.account_day_sats is not None:

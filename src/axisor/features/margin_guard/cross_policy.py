@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from axisor.domain.cross import CrossState, maintenance_margin_sats
+from axisor.domain.cross_facts import CrossPositionFact
 from axisor.domain.liquidation import cross_liquidation_price
 from axisor.domain.trades import OrderType, PositionSide, Trade, TradeStatus
 from axisor.domain.units import Price, TradeId
@@ -26,12 +27,11 @@ from axisor.features.margin_guard.deeds import (
     ReopenDeed,
     WarnDeed,
 )
+from axisor.features.margin_guard.marks import nearer_end
 from axisor.features.margin_guard.policy import decide
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.steps import Reduce
 
-CROSS_BEST_COVERAGE: Final = "amber"
-CROSS_COVERAGE_REASON: Final = "no_stop_at_exchange"
 _NO_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -103,13 +103,28 @@ def cross_trade(state: CrossState, *, position_id: TradeId) -> Trade | None:
     )
 
 
+def trade_of_position(position: CrossPositionFact) -> Trade | None:
+    """Return a cross position as read in the shape of a trade, None while it is flat.
+
+    Of the liquidation price that the exchange states and the computed one the nearer counts.
+    """
+    state = CrossState(
+        quantity_usd=position.quantity_usd, entry_price=position.entry_price, margin_sats=position.margin_sats
+    )
+    trade = cross_trade(state, position_id=TradeId(position.position_id))
+    if trade is None:
+        return None
+    nearer = nearer_end(trade.side, trade.liquidation_price, position.liquidation_price)
+    return trade if nearer is None else replace(trade, liquidation_price=nearer)
+
+
 def decide_cross(facts: Facts, rule: GuardRule, *, now: datetime) -> CrossDeed | Hold:
     """Return the one thing to do with the cross position now, or why nothing is done; never a stop.
 
     Args:
         facts: Of `cross_trade`, with `is_cross` and with the full room of the moment the guard was switched on.
     """
-    decision = decide(replace(facts, is_cross=True), _without_stop(rule), now=now)
+    decision = decide(replace(facts, is_cross=True), as_cross_rule(rule), now=now)
     trade, order_side = facts.trade, facts.trade.side.opposite
     match decision:
         case AddMarginDeed():
@@ -150,7 +165,7 @@ def _reduce(facts: Facts, rule: GuardRule, key: str) -> CrossOrderDeed:
     )
 
 
-def _without_stop(rule: GuardRule) -> GuardRule:
+def as_cross_rule(rule: GuardRule) -> GuardRule:
     """Return the rule as it is decided for the cross position: without a stop, and reduced by an order alone."""
     rungs = tuple(
         replace(rung, action=Reduce(rung.action.share)) if isinstance(rung.action, Reduce) else rung

@@ -141,7 +141,7 @@ def ladder(
     fires = None if last_price is None else fires_now(trade, rule, last_price)
     limit_sats = rule.limits.position_sats if rule.tops_up else 0
     return Ladder(
-        marks=tuple(_marks(trade, rule, user_stop_price)),
+        marks=tuple(mark_views(trade, rule, full=full_room(trade), user_stop_price=user_stop_price)),
         events=tuple(
             _events(
                 trade,
@@ -210,9 +210,10 @@ def mark_kind(rung: Rung) -> MarkKind:
             return "top_up"
 
 
-def _marks(trade: Trade, rule: GuardRule, user_stop_price: Price | None) -> Iterable[MarkView]:
+def mark_views(
+    trade: Trade, rule: GuardRule, *, full: Fraction, user_stop_price: Price | None = None
+) -> Iterable[MarkView]:
     """Return every line, the one farthest from liquidation first."""
-    full = full_room(trade)
     lines: list[tuple[str, MarkKind, Price]] = [
         (rung.key, mark_kind(rung), step_price(trade, rung, full=full)) for rung in rule.rungs
     ]

@@ -31,6 +31,11 @@ def full_room(trade: Trade) -> Fraction:
     return distance(side=trade.side, price=entry_price, liquidation_price=liquidation)
 
 
+def entry_room(trade: Trade) -> Fraction:
+    """Return the distance to liquidation as it stands, at the entry price."""
+    return distance(side=trade.side, price=trade.price, liquidation_price=trade.liquidation_price)
+
+
 def with_margin(trade: Trade, margin_sats: int) -> Trade:
     """Return the trade with another margin and the liquidation price that follows from it."""
     liquidation = isolated_liquidation_price(

@@ -12,9 +12,16 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
+from axisor.domain.cross import CrossState, after_cross_fill
 from axisor.domain.equity import closing_value_sats
 from axisor.domain.trades import Trade
 from axisor.domain.units import Price
+from axisor.features.margin_guard.cross_policy import (
+    CrossDepositDeed,
+    CrossOrderDeed,
+    cross_trade,
+    decide_cross,
+)
 from axisor.features.margin_guard.deeds import (
     AddMarginDeed,
     CloseDeed,
@@ -142,6 +149,7 @@ def plan(
     user_stop_price: Price | None = None,
     rungs: Mapping[str, RungState] = _ALL_READY,
     from_price: Price | None = None,
+    cross_room: Fraction | None = None,
 ) -> Plan:
     """Return what happens as the price goes on toward liquidation for ever.
 
@@ -153,8 +161,9 @@ def plan(
         user_stop_price: A stop that the owner set: it is respected, so it ends the trade where it is reached first.
         rungs: Which steps are ready; every one unless said otherwise.
         from_price: Where the price stands now: a step whose mark lies behind is due there. None: before every mark.
+        cross_room: The full room of the cross position, where `trade` is that: reduced by orders, without a stop.
     """
-    full = full_room(trade)
+    full = full_room(trade) if cross_room is None else cross_room
     cost_sats = opening_cost_sats(trade)
     if rule is None:
         returns_sats = _returns(trade, trade.stop_loss_price, fee_rate)
@@ -188,6 +197,7 @@ def plan(
             user_stop_price=user_stop_price,
             rungs=rungs,
             from_price=from_price,
+            cross_room=cross_room,
         )
     )
     steps = tuple(
@@ -196,7 +206,7 @@ def plan(
         if event.what is What.TOP_UP
     )
     last = events[-1]
-    stop_price = standing_stop(trade, rule, full=full, user_stop_price=user_stop_price)
+    stop_price = standing_stop(trade, rule, full=full, user_stop_price=user_stop_price) if cross_room is None else None
     returned_sats = last.sats if last.what in ENDS else 0
     return Plan(
         full_room=full,
@@ -225,6 +235,7 @@ def walk(
     user_stop_price: Price | None = None,
     rungs: Mapping[str, RungState] = _ALL_READY,
     from_price: Price | None = None,
+    cross_room: Fraction | None = None,
 ) -> Iterator[PlannedEvent]:
     """Yield what happens as the price goes on toward liquidation, in order; the end of the trade is the last.
 
@@ -233,7 +244,7 @@ def walk(
     facts = Facts(
         trade=trade,
         trigger_price=trade.price if from_price is None else from_price,
-        full_room=full_room(trade),
+        full_room=full_room(trade) if cross_room is None else cross_room,
         rungs=rungs,
         pending=(),
         spending=replace(spending, blocked_until=None),
@@ -244,6 +255,7 @@ def walk(
         seconds_to_liquidation=None,
         means=Means(others=others),
         fee_rate=fee_rate,
+        is_cross=cross_room is not None,
     )
     if from_price is not None:
         facts = _ready_again(facts, rule)
@@ -252,20 +264,23 @@ def walk(
         side, trade = facts.trade.side, facts.trade
         wake = price_wake_ups(facts, rule)
         mark = wake.at_or_below if side.sign > 0 else wake.at_or_above
-        end = _end(trade, rule, facts.full_room, user_stop_price, fee_rate)
+        end = _end(facts, rule, user_stop_price)
         if mark is None or is_at_or_beyond(side, mark, end.price) or top_ups == MOST_STEPS:
             yield end
             return
         if from_price is not None:
             mark = nearer_end(side.opposite, mark, from_price) or mark
         facts = replace(facts, trigger_price=mark)
-        deed = decide(facts, rule, now=_NO_TIME)
+        deed = decide_cross(facts, rule, now=_NO_TIME) if facts.is_cross else decide(facts, rule, now=_NO_TIME)
         match deed:
-            case CloseDeed(rung=rung):
+            case CloseDeed(rung=rung) | CrossOrderDeed(rung=rung, is_close=True):
                 what = What.GIVE_UP if rung == GIVE_UP else What.CLOSE
                 yield _ended(trade, what, mark, fee_rate, rung)
                 return
-            case AddMarginDeed(rung=rung, amount_sats=sats):
+            case CrossOrderDeed(rung=rung, quantity_usd=quantity_usd):
+                facts = _ready_again(_used(_reduced(facts, quantity_usd), rung), rule)
+                yield _event(facts, What.REDUCE, rung, 0)
+            case AddMarginDeed(rung=rung, amount_sats=sats) | CrossDepositDeed(rung=rung, amount_sats=sats):
                 top_ups += 1
                 facts = _topped_up(facts, rule, rung, sats)
                 yield _event(facts, What.TOP_UP, rung, sats)
@@ -295,12 +310,12 @@ def walk(
     raise AssertionError("a walk toward liquidation does not end")
 
 
-def fires_now(trade: Trade, rule: GuardRule, price: Price) -> Price | None:
+def fires_now(trade: Trade, rule: GuardRule, price: Price, *, full: Fraction | None = None) -> Price | None:
     """Return the mark that a rule would already have passed the moment it is saved, or None.
 
     Of several the one nearest to liquidation. Words to the owner do not count.
     """
-    full = full_room(trade)
+    full = full_room(trade) if full is None else full
     passed = [step_price(trade, rung, full=full) for rung in rule.rungs if not isinstance(rung.action, Notify)]
     if rule.give_up_price is not None:
         passed.append(rule.give_up_price)
@@ -336,6 +351,25 @@ def _ready_again(facts: Facts, rule: GuardRule) -> Facts:
     return replace(facts, rungs={key: state for key, state in facts.rungs.items() if key not in ready})
 
 
+def _reduced(facts: Facts, quantity_usd: int) -> Facts:
+    """Return the facts of a cross position after an order took so much off it at the price of the moment."""
+    trade, side = facts.trade, facts.trade.side
+    fill = after_cross_fill(
+        CrossState(
+            quantity_usd=side.sign * trade.quantity_usd,
+            entry_price=trade.price,
+            margin_sats=trade.margin_sats + trade.maintenance_margin_sats,
+        ),
+        order_side=side.opposite,
+        quantity_usd=quantity_usd,
+        price=facts.trigger_price,
+        fee_rate=facts.fee_rate,
+    )
+    left = cross_trade(fill.state, position_id=trade.trade_id)
+    assert left is not None
+    return replace(facts, trade=left)
+
+
 def _event(facts: Facts, what: What, rung: str, sats: int, *, reason: HoldReason | None = None) -> PlannedEvent:
     return PlannedEvent(
         price=facts.trigger_price,
@@ -348,11 +382,12 @@ def _event(facts: Facts, what: What, rung: str, sats: int, *, reason: HoldReason
     )
 
 
-def _end(
-    trade: Trade, rule: GuardRule, full: Fraction, user_stop_price: Price | None, fee_rate: Fraction
-) -> PlannedEvent:
+def _end(facts: Facts, rule: GuardRule, user_stop_price: Price | None) -> PlannedEvent:
     """Return what ends the trade as it stands: the stop or, without one before it, liquidation."""
-    stop = standing_stop(trade, rule, full=full, user_stop_price=user_stop_price)
+    trade, fee_rate = facts.trade, facts.fee_rate
+    stop = None
+    if not facts.is_cross:  # the exchange knows no stop for it
+        stop = standing_stop(trade, rule, full=facts.full_room, user_stop_price=user_stop_price)
     if stop is None or is_at_or_beyond(trade.side, stop, trade.liquidation_price):
         return _ended(trade, What.LIQUIDATION, trade.liquidation_price, fee_rate, None)
     if stop == rule.give_up_price:  # the stop stands there: exchange and guard close at the same price

@@ -120,17 +120,17 @@ SETTLEMENT_SHOWN_AFTER: Final = timedelta(seconds=60)
 """A reading requested so long after a settlement shows its fee."""
 
 
-def fitted_to(rule: GuardRule, trade: Trade) -> GuardRule:
+def fitted_to(rule: GuardRule, trade: Trade, *, full: Fraction | None = None) -> GuardRule:
     """Return an account's rule as it holds for one trade: without top-up steps that would come too late.
 
     A mark nearer than 0.9 % of price to liquidation is passed before a top-up can be proven; above 50x every mark of
     the presets is. Warning and safety stop stay.
     """
-    full = full_room(trade)
+    measure = full_room(trade) if full is None else full
     rungs = tuple(
         rung
         for rung in rule.rungs
-        if not rung.is_top_up or rung.room_share is None or rung.room_share * full >= NEAREST_MARK_DISTANCE
+        if not rung.is_top_up or rung.room_share is None or rung.room_share * measure >= NEAREST_MARK_DISTANCE
     )
     return rule if len(rungs) == len(rule.rungs) else replace(rule, rungs=rungs)
 

@@ -17,13 +17,15 @@ from axisor.domain.errors import Conflict as StoredDiffers
 from axisor.domain.errors import InvalidRule, NotFound, NotPermitted, TradeNotRunning
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, Price, RuleId, TradeId, UserId, usd_number
+from axisor.features.execution.cross_positions import StoredCross, find_cross
 from axisor.features.execution.positions import StoredPosition, find_position, list_positions
 from axisor.features.margin_guard import repository
 from axisor.features.margin_guard.conflicts import Conflict, ConflictKind, find_conflicts
+from axisor.features.margin_guard.cross_policy import trade_of_position
 from axisor.features.margin_guard.deeds import OtherTrade, Spending
 from axisor.features.margin_guard.inheritance import effective_rule, rule_for
 from axisor.features.margin_guard.ladder import Ladder, conflict_view, ladder
-from axisor.features.margin_guard.marks import full_room, step_price
+from axisor.features.margin_guard.marks import entry_room, full_room, step_price
 from axisor.features.margin_guard.new_trades import is_offered, preset_for
 from axisor.features.margin_guard.plan import fires_now
 from axisor.features.margin_guard.repository import AccountScope, CrossScope, RuleScope, TradeScope, UserScope
@@ -286,19 +288,27 @@ class RuleDesk:
         return rule
 
     async def save_cross_rule(
-        self, draft: Draft, *, user_id: UserId, exchange_account_id: ExchangeAccountId
+        self,
+        draft: Draft,
+        *,
+        user_id: UserId,
+        exchange_account_id: ExchangeAccountId,
+        last_price: Price | None,
     ) -> GuardRule:
         """Save the rule of an account's cross position.
 
         Raises:
             NotFound: the person has no such account.
             InvalidRule: it names entry margins: a cross position has none.
+            FiresNow: it would act at once on the position.
             StaleVersion: it was changed since the person looked at it.
         """
         if draft.rule.limits.position_margins is not None:
             raise InvalidRule("a cross position has no entry margin: say sats", field="limits.position_margins")
         async with self._database.transaction(user_id=user_id) as connection:
             seen = await self._account(connection, exchange_account_id)
+            if seen.account.is_guarded and (stored := await find_cross(connection, exchange_account_id)) is not None:
+                _check_cross(seen.book, stored, draft.rule, last_price)
             scope = CrossScope(exchange_account_id)
             rule = await self._store(connection, scope, draft, draft.rule, [], user_id=user_id)
             await self._tell(connection, user_id, rule, scope="cross", account=seen.account)
@@ -583,12 +593,23 @@ def _check_trades(holdings: _Holdings, book: RuleBook, last_price: Price | None)
     return found
 
 
-def _check_fires(trade: Trade, rule: GuardRule, last_price: Price | None) -> None:
+def _check_cross(book: RuleBook, stored: StoredCross, rule: GuardRule, last_price: Price | None) -> None:
+    """Raise FiresNow where a cross rule would act at once on the position as last read."""
+    trade = trade_of_position(stored.position)
+    if trade is None:
+        return
+    full = entry_room(trade) if stored.full_room is None else stored.full_room
+    running_margin_sats = stored.position.running_margin_sats
+    held = replace(book, cross=rule).rule_of_cross(trade, running_margin_sats=running_margin_sats, full_room=full)
+    _check_fires(trade, held, last_price, full=full)
+
+
+def _check_fires(trade: Trade, rule: GuardRule, last_price: Price | None, *, full: Fraction | None = None) -> None:
     """Raise FiresNow where a mark of the rule has been passed; the context names the field, the mark and the price."""
-    mark = None if last_price is None else fires_now(trade, rule, last_price)
+    full = full_room(trade) if full is None else full
+    mark = None if last_price is None else fires_now(trade, rule, last_price, full=full)
     if mark is None or last_price is None:
         return
-    full = full_room(trade)
     step = next((rung.key for rung in rule.rungs if step_price(trade, rung, full=full) == mark), None)
     raise FiresNow(
         f"at {usd_number(last_price)} the price has passed {usd_number(mark)} already: this rule would act at once",

@@ -1,15 +1,16 @@
 """All rules that bear on one account, and which of them holds for a trade: pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, RuleId, TradeId
-from axisor.features.margin_guard.inheritance import effective_rule, rule_for
-from axisor.features.margin_guard.rule import GuardRule, Preset, preset_rule
+from axisor.features.margin_guard.inheritance import effective_rule, in_sats, rule_for
+from axisor.features.margin_guard.policy import fitted_to
+from axisor.features.margin_guard.rule import ONLY_BALANCE, GuardRule, Part, Preset, preset_rule
 
 NO_RULE_VERSION: Final = 0
 
@@ -67,6 +68,21 @@ class RuleBook:
         own = self.by_trade.get(trade.trade_id)
         rule = rule_for(trade, own=own, account=self.account, user=self.user)
         return watch_rule(self.exchange_account_id) if rule is None else rule
+
+    def rule_of_cross(self, trade: Trade, *, running_margin_sats: int, full_room: Fraction | None) -> GuardRule:
+        """Return the rule that holds for the cross position, as `cross_trade` shows it, every limit in sats.
+
+        A limit in entry margins counts the margin that the position binds at its leverage: deposits do not raise it.
+        Its sats come from the free balance alone. Steps of a wider rule that would act too late are left out, as with
+        a trade; without a rule at any level it is watched.
+        """
+        rule = effective_rule(self.cross, self.account, self.user)
+        if rule is None:
+            return watch_rule(self.exchange_account_id)
+        if full_room is not None and (self.cross is None or Part.STEPS in self.cross.inherits):
+            rule = fitted_to(rule, trade, full=full_room)
+        rule = in_sats(rule, replace(trade, entry_margin_sats=running_margin_sats))
+        return replace(rule, sources=ONLY_BALANCE)
 
     def wide_rule(self) -> GuardRule | None:
         """Return what holds for the account's trades in general, limits as they were stated."""

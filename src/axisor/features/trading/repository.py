@@ -210,12 +210,17 @@ async def read_spent(connection: AsyncConnection, exchange_account_id: ExchangeA
     """Return what was spent on each trade, and on the account within the 24 hours before `now`."""
     rows = await connection.execute(
         text(
-            "select r.position_id, sum(r.amount_sats)::bigint as sats, count(*) as top_ups, "
+            "select r.position_id, "
+            "coalesce(sum(r.amount_sats) filter (where r.reserved_at >= coalesce(c.guarded_since, '-infinity')), 0)"
+            "::bigint as sats, "
+            "count(*) filter (where r.reserved_at >= coalesce(c.guarded_since, '-infinity')) as top_ups, "
             "coalesce(sum(r.amount_sats) filter (where r.reserved_at > :since), 0)::bigint as day_sats, "
             "bool_or(i.command = 'cash_in') as was_taken_back, "
-            "coalesce(bool_or(p.status = 'running'), false) as is_running "
+            "coalesce(bool_or(p.status = 'running' or c.quantity_usd <> 0), false) as is_running "
             "from budget_reservation r join intent i using (exchange_account_id, intent_id) "
             "left join position p on p.exchange_account_id = r.exchange_account_id and p.position_id = r.position_id "
+            "left join cross_position c on c.exchange_account_id = r.exchange_account_id "
+            "and c.position_id = r.position_id "
             "where r.exchange_account_id = :account and r.state <> 'released' group by r.position_id"
         ),
         {"account": exchange_account_id, "since": now - timedelta(hours=24)},

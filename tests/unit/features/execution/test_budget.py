@@ -119,3 +119,13 @@ def test_the_rows_of_an_ended_trade_stay_together_while_one_of_them_counts() -> 
     assert budget.position_spent_sats(TRADE_ID) == 600
     budget.forget_ended(set(), NOW + timedelta(hours=25))
     assert budget.position_spent_sats(TRADE_ID) == 0
+
+
+def test_what_bore_the_id_of_a_position_before_is_no_matter_of_its_limits_but_of_the_days() -> None:
+    budget = Budget([a_reservation(1_000, state=ReservationState.SPENT)])
+    budget.begin(TRADE_ID, NOW + timedelta(hours=1))
+    assert (budget.position_spent_sats(TRADE_ID), budget.position_count(TRADE_ID)) == (0, 0)
+    assert budget.running_spent_sats({TRADE_ID}) == 0
+    assert budget.day_spent_sats(NOW + timedelta(hours=2)) == 1_000
+    budget.put(a_reservation(30, attempt_no=2, reserved_at=NOW + timedelta(hours=2)))
+    assert (budget.position_spent_sats(TRADE_ID), budget.position_count(TRADE_ID)) == (30, 1)

@@ -10,6 +10,7 @@ from tests.factories.guard import NOW, WARN, a_rule, spending
 from tests.factories.trades import a_running_trade
 
 from axisor.domain.contract import FEE_RATES
+from axisor.domain.cross import CrossState
 from axisor.domain.trades import PositionSide, Trade
 from axisor.domain.units import Price, TradeId
 from axisor.features.margin_guard.capacity import Rates
@@ -21,15 +22,15 @@ from axisor.features.margin_guard.coverage import (
     Reason,
     ReasonCode,
     account_coverage,
-    cross_coverage,
     reason,
     total_coverage,
 )
+from axisor.features.margin_guard.cross_policy import as_cross_rule, cross_trade
 from axisor.features.margin_guard.deeds import RungState
-from axisor.features.margin_guard.marks import full_room
+from axisor.features.margin_guard.marks import entry_room, full_room, step_price
 from axisor.features.margin_guard.policy import desired_stop_price
 from axisor.features.margin_guard.rule import GuardRule
-from axisor.features.margin_guard.steps import Close, Rung
+from axisor.features.margin_guard.steps import Close, Reduce, Rung
 
 ENTRY = Price(124_000)
 STOP_SHARE = Fraction(12, 100)
@@ -335,22 +336,47 @@ def test_a_total_is_the_worst_of_its_parts_and_their_sums() -> None:
     assert total_coverage([]).read_at is None
 
 
+def a_cross_position(rule: GuardRule | None = None, **changes: Any) -> Position:
+    """Return a long of 6,200 USD at 62,000 with 440,000 sats of cross margin, and ten million sats behind it."""
+    state = CrossState(quantity_usd=6_200, entry_price=ENTRY, margin_sats=440_000)
+    trade = cross_trade(state, position_id=TradeId("018f0000-0000-7000-8000-0000000000c0"))
+    assert trade is not None
+    held = as_cross_rule(a_rule() if rule is None else rule)
+    return replace(a_position(trade, held, own_stop_price=None, cross_room=entry_room(trade)), **changes)
+
+
 def test_the_cross_position_is_amber_at_best_and_says_why() -> None:
-    options: dict[str, Any] = {
-        "protected_to_price": Price(100_000),
-        "uses_sats": 5,
-        "worst_case_sats": -9,
-        "read_at": NOW,
-    }
-    best = cross_coverage(rule=a_rule(), problems=(), **options)
-    assert (best.state, codes(best), best.protected_to_price) == (AMBER, ["cross_has_no_stop"], 100_000)
-    assert best.layers.guard
-    assert not best.layers.stop
-    poor = cross_coverage(rule=a_rule(), problems=(), shortfall_sats=7, **options)
-    assert codes(poor) == ["low_balance", "cross_has_no_stop"]
-    lost = cross_coverage(rule=None, problems=[Reason(code=ReasonCode.KEY_REFUSED, state=RED)], **options)
-    assert (lost.state, lost.protected_to_price, lost.uses_sats) == (RED, None, None)
-    assert codes(lost) == ["key_refused", "no_rule", "cross_has_no_stop"]
+    best = one(a_cross_position())
+    assert (best.state, codes(best)) == (AMBER, ["cross_has_no_stop"])
+    assert best.protected_to_price is not None
+    assert best.protected_to_price < a_cross_position().trade.liquidation_price
+    assert best.uses_sats == 400_000
+    assert best.worst_case_sats == -840_000, "nothing comes back: no stop stands at the exchange"
+    assert (best.returns_if_lost_sats, best.layers.guard, best.layers.stop) == (None, True, False)
+    lost = one(a_cross_position(), problems=[Reason(code=ReasonCode.KEY_REFUSED, state=RED)])
+    assert (lost.state, lost.protected_to_price, codes(lost)[0]) == (RED, None, "key_refused")
+    watched = one(a_cross_position(a_rule(WARN)))
+    assert codes(watched) == ["watch_only", "cross_has_no_stop"]
+
+
+def test_the_cross_position_shares_the_purse_with_the_trades() -> None:
+    trade, cross = a_position(), a_cross_position()
+    poor = spending(balance_sats=500_000)
+    found = look(replace(trade, spending=poor), replace(cross, spending=poor))
+    assert found.total.shortfall_sats == 300_000
+    assert [each.uses_sats for each in found.positions.values()] == [100_000, 100_000], "each after the other"
+
+
+def test_a_cross_position_that_is_made_smaller_lives_longer_at_no_cost() -> None:
+    half = Rung(key="half", room_share=Fraction(1, 2), action=Reduce(Fraction(1, 2)))
+    found = one(a_cross_position(a_rule(half)))
+    assert found.uses_sats == 0
+    assert found.protected_to_price is not None
+    assert found.protected_to_price < a_cross_position().trade.liquidation_price
+    closed = Rung(key="end", room_share=Fraction(1, 2), action=Close())
+    ended = one(a_cross_position(a_rule(closed)))
+    mark = step_price(a_cross_position().trade, closed, full=entry_room(a_cross_position().trade))
+    assert ended.protected_to_price == mark, "the guard ends it there"
 
 
 def test_a_short_is_protected_upward() -> None:
