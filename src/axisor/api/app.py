@@ -19,6 +19,7 @@ from axisor.api.routes import (
     cross,
     demo,
     evidence,
+    explanation,
     guard,
     history,
     instance,
@@ -38,7 +39,20 @@ from axisor.features.trading.schemas import WatchView
 
 API_PREFIX: Final = "/api/v1"
 _STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, UserCoverageView, DemoView)
-PARTS: Final = (instance, session, accounts, guard, rules, coverage, cross, evidence, history, market, demo)
+PARTS: Final = (
+    instance,
+    session,
+    accounts,
+    guard,
+    rules,
+    coverage,
+    cross,
+    explanation,
+    evidence,
+    history,
+    market,
+    demo,
+)
 """The modules whose routes stand under the prefix."""
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {

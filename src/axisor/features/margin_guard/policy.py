@@ -98,7 +98,9 @@ __all__ = [
     "WakeUps",
     "WarnDeed",
     "decide",
+    "decide_step",
     "desired_stop_price",
+    "due_price",
     "exposed_trade",
     "fitted_to",
     "full_room",
@@ -109,6 +111,7 @@ __all__ = [
     "most_lead",
     "payable_funding_sats",
     "price_wake_ups",
+    "room_share_of",
     "rungs_ready_again",
     "safety_stop_price",
     "top_up_mark",
@@ -176,13 +179,13 @@ def decide(facts: Facts, rule: GuardRule, *, now: datetime) -> Deed | Hold:
     if stated.is_close_pending:
         return Hold(reason=HoldReason.CLOSING)
     facts = replace(stated, trade=exposed_trade(stated))
-    room_share = _room_share(facts)
+    room_share = room_share_of(facts)
     if rule.give_up_price is not None and is_at_or_beyond(facts.trade.side, facts.trigger_price, rule.give_up_price):
         return CloseDeed(rung=GIVE_UP, arming_no=1, room_share=room_share)
     held: Hold | None = None
     due = _due(facts, rule)
     for rung in due:  # a gap through several steps: the deepest first
-        answer = _decide_step(facts, rule, rung, room_share, now=now)
+        answer = decide_step(facts, rule, rung, room_share, now=now)
         if isinstance(answer, Hold):
             held = held or answer
         elif answer is not None:
@@ -208,7 +211,7 @@ def price_wake_ups(facts: Facts, rule: GuardRule) -> WakeUps:
     for rung in rule.rungs:
         state = facts.rungs.get(rung.key)
         if state is None or state.is_armed:
-            toward = nearer_end(trade.side, toward, _due_price(facts, trade, rung))
+            toward = nearer_end(trade.side, toward, due_price(facts, trade, rung))
         else:
             ready = ready_price(trade, rung, full=full, rearm_share=rule.rearm_share)
             away = nearer_end(trade.side.opposite, away, ready)
@@ -245,7 +248,7 @@ def most_lead(facts: Facts, rule: GuardRule) -> int:
     return (rule.rearm_share / 2 * facts.full_room * facts.trigger_price).__floor__()
 
 
-def _due_price(facts: Facts, trade: Trade, rung: Rung) -> Price:
+def due_price(facts: Facts, trade: Trade, rung: Rung) -> Price:
     """Return the price at which a step is due: its mark, for a top-up nearer to the price by the lead.
 
     Only what adds margin leads: too early it costs nothing that taking back does not mend, a close would.
@@ -273,7 +276,8 @@ def _look_ahead_at(facts: Facts, now: datetime) -> datetime | None:
     return begins_at if begins_at > now else None
 
 
-def _room_share(facts: Facts) -> Fraction:
+def room_share_of(facts: Facts) -> Fraction:
+    """Return how much of full room is left at the trigger price."""
     room = distance(side=facts.trade.side, price=facts.trigger_price, liquidation_price=facts.trade.liquidation_price)
     return room / facts.full_room
 
@@ -285,7 +289,7 @@ def _due(facts: Facts, rule: GuardRule) -> list[Rung]:
     for rung in reversed(rule.rungs):
         state = facts.rungs.get(rung.key)
         if state is None or state.is_armed:
-            mark = _due_price(facts, facts.trade, rung)
+            mark = due_price(facts, facts.trade, rung)
             if is_at_or_beyond(side, facts.trigger_price, mark):
                 reached.append((side.sign * mark, rung))
     return [rung for _, rung in sorted(reached, key=lambda pair: pair[0])]
@@ -296,9 +300,10 @@ def _arming(facts: Facts, rung: Rung) -> int:
     return 1 if state is None else state.arming_no
 
 
-def _decide_step(
+def decide_step(
     facts: Facts, rule: GuardRule, rung: Rung, room_share: Fraction, *, now: datetime
 ) -> Deed | Hold | None:
+    """Return what a step that is due leads to now: its deed, why it is held, or None for one that only warns."""
     match rung.action:
         case Notify():
             return None

@@ -61,12 +61,15 @@ export function whyNotOf(world: World, trade: FixtureTrade): WhyNot {
   };
 }
 
+/** What the ledger calls what the activity list tells. */
+const CODES: Record<string, string> = { rescue_confirmed: 'add_margin', room_warned: 'warn' };
+
 function whyOf(world: World, trade: FixtureTrade): WhyEntry[] {
   return world.activity
     .filter((item) => item.trade_id === trade.id && ['rescue_confirmed', 'room_warned', 'stop_set', 'limit_used'].includes(item.kind))
     .map((item) => ({
       decision_id: item.decision_id ?? item.activity_id, at: item.at, kind: item.kind === 'limit_used' ? 'held' : 'did',
-      sentence: { code: item.kind, data: item.data }, rule_version: trade.rule?.version ?? 1, code_version: '0.1.0', sealed: item.decision_id !== null,
+      sentence: { code: CODES[item.kind] ?? item.kind, data: item.data }, rule_version: trade.rule?.version ?? 1, code_version: '0.1.0', sealed: item.decision_id !== null,
     }));
 }
 
