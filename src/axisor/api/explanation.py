@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axisor.api.portfolio import PreparedTrade
+from axisor.api.portfolio import AccountState, PreparedTrade
 from axisor.domain.liquidation import isolated_liquidation_price
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
@@ -18,14 +18,25 @@ from axisor.features.execution.ledger import OUTCOME
 from axisor.features.margin_guard.coverage import Position, Reason, ReasonCode
 from axisor.features.margin_guard.deeds import Facts, HoldReason, PendingTopUp, WakeUps
 from axisor.features.margin_guard.explain import StepStanding, WhyNot, why_not
+from axisor.features.margin_guard.follow_up import FollowUp, Present, follow_up
+from axisor.features.margin_guard.marks import with_margin
+from axisor.features.margin_guard.rescues import (
+    LOOK_AGAIN_AFTER,
+    end_of,
+    list_follow_ups,
+    list_rescues,
+    read_bars,
+)
 from axisor.features.margin_guard.rule import GuardRule, Notify
 from axisor.features.margin_guard.steps import FundingSource
 from axisor.features.trading.views import Quote, share_number
 from axisor.infra.wire import Instant, instant, optional_instant
+from axisor.ports.credentials import Network
 
 type EntryKind = Literal["did", "held", "outcome"]
 type Figure = str | int | float | bool | None
 
+MOST_RESCUES: Final = 50
 HELD_ACTIONS: Final = frozenset({"hold", "keep", "refuse"})
 REQUESTED: Final = "requested"
 BLIND: Final = frozenset(
@@ -93,6 +104,93 @@ class WhyNotView:
     price: float | None
     steps: tuple[StepStandingView, ...]
     next: SayingView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUpView:
+    """What a rescue kept (negative: cost) up to an instant; what is not known is null, and `note` says why."""
+
+    at: Instant
+    kept_sats: int | None
+    with_value_sats: int | None
+    without_value_sats: int | None
+    would_have_died: bool | None
+    added_sats: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescueReportView:
+    """A top-up that took effect. `then` is what it has kept so far, null once a day has passed."""
+
+    decision_id: str
+    at: Instant
+    amount_sats: int
+    price: float
+    old_liquidation_price: float
+    new_liquidation_price: float
+    then: FollowUpView | None
+    after_24h: FollowUpView | None
+    after_24h_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescueList:
+    """Newest first."""
+
+    items: tuple[RescueReportView, ...]
+
+
+async def read_rescues(
+    connection: AsyncConnection, state: AccountState, prepared: PreparedTrade, *, quote: Quote | None, now: datetime
+) -> RescueList:
+    """Return a trade's rescues with what they kept or cost, so far and a day later."""
+    position, account = prepared.position, state.account
+    trade_id = position.trade.trade_id
+    later = await list_follow_ups(connection, account.exchange_account_id, trade_id)
+    present = Present(
+        trade=position.trade,
+        funding_paid_sats=position.funding_paid_sats,
+        close_reason=position.close_reason,
+        exit_price=None if quote is None else quote.closing_price(position.trade.side),
+        fee_rate=state.fee_rate,
+    )
+    items = []
+    for done in await list_rescues(connection, account.exchange_account_id, trade_id, limit=MOST_RESCUES):
+        rescue, due_at = done.rescue, done.rescue.at + LOOK_AGAIN_AFTER
+        so_far = None
+        if now < due_at:
+            bars = await read_bars(connection, Network(account.network), rescue, position, until=now)
+            so_far = follow_up(rescue, present, bars, at=end_of(position, now))
+        found = later.get(rescue.decision_id)
+        items.append(
+            RescueReportView(
+                decision_id=rescue.decision_id,
+                at=instant(rescue.at),
+                amount_sats=rescue.amount_sats,
+                price=usd_number(rescue.price),
+                old_liquidation_price=usd_number(rescue.before.liquidation_price),
+                new_liquidation_price=usd_number(
+                    with_margin(rescue.before, rescue.before.margin_sats + rescue.amount_sats).liquidation_price
+                ),
+                then=None if so_far is None else _follow_up_view(so_far),
+                after_24h=None if found is None else _follow_up_view(found),
+                after_24h_at=instant(due_at),
+            )
+        )
+    return RescueList(items=tuple(items))
+
+
+def _follow_up_view(found: FollowUp) -> FollowUpView:
+    return FollowUpView(
+        at=instant(found.at),
+        kept_sats=found.kept_sats,
+        with_value_sats=found.with_value_sats,
+        without_value_sats=found.without_value_sats,
+        would_have_died=found.would_have_died,
+        added_sats=found.added_sats,
+        note=None if found.note is None else found.note.value,
+    )
 
 
 async def read_why(

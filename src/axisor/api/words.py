@@ -273,6 +273,17 @@ _EN: Final[dict[ActivityKind, _Words]] = {
         if d.get("is_guarded") is False
         else f"rule changed{_of_scope_en(d)}: {d.word('preset', _PRESETS)}"
     ),
+    ActivityKind.RESCUE_FOLLOWED_UP: lambda d: (
+        f"{d.number('after_hours')} h after {d.sats('added_sats')} were added: "
+        + (
+            "what they kept is not known"
+            if d.get("kept_sats") is None
+            else f"they kept {d.sats('kept_sats')}"
+            if not d.get("cost_sats")
+            else f"they cost {d.sats('cost_sats')}"
+        )
+        + ("; without them the trade would be gone" if d.get("would_have_died") else "")
+    ),
     ActivityKind.FUNDS_MOVED: lambda d: f"{d.sats('amount_sats')} fetched {d.word('source', _SOURCES)}",
     ActivityKind.REDUCED: lambda d: (
         "reduced" + d.if_known("quantity_usd", lambda: f" by {d.number('quantity_usd')} USD")
@@ -355,6 +366,17 @@ _PT: Final[dict[ActivityKind, _Words]] = {
         "sem guarda a partir de agora, a pedido"
         if d.get("is_guarded") is False
         else f"regra alterada{_of_scope_pt(d)}: {d.word('preset', _PRESETS)}"
+    ),
+    ActivityKind.RESCUE_FOLLOWED_UP: lambda d: (
+        f"{d.number('after_hours')} h depois de adicionados {d.sats('added_sats')}: "
+        + (
+            "não se sabe o que preservaram"
+            if d.get("kept_sats") is None
+            else f"preservaram {d.sats('kept_sats')}"
+            if not d.get("cost_sats")
+            else f"custaram {d.sats('cost_sats')}"
+        )
+        + ("; sem eles a operação não existiria mais" if d.get("would_have_died") else "")
     ),
     ActivityKind.FUNDS_MOVED: lambda d: f"{d.sats('amount_sats')} obtidos {d.word('source', _SOURCES)}",
     ActivityKind.REDUCED: lambda d: (

@@ -5,6 +5,7 @@ from typing import Final
 
 from axisor.features.execution.jobs import take_request
 from axisor.features.execution.periodic_jobs import seal_ledgers, sweep_requests, sync_account, sync_due_accounts
+from axisor.features.margin_guard.jobs import follow_up_rescues
 from axisor.features.market_data.jobs import forget
 from axisor.features.notifications.jobs import announce
 from axisor.features.notifications.service import TOPIC as ACTIVITY_TOPIC
@@ -20,6 +21,7 @@ JOBS: Final[tuple[JobDefinition, ...]] = (
     seal_ledgers,
     sweep_requests,
     forget,
+    follow_up_rescues,
     sweep_outbox,
     ensure_partitions,
 )
@@ -28,6 +30,7 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     Schedule(job=sweep_requests, every_s=2),
     Schedule(job=seal_ledgers, every_s=2),
     Schedule(job=sync_due_accounts, every_s=5),
+    Schedule(job=follow_up_rescues, every_s=60),
     Schedule(job=sweep_outbox, every_s=60),
     Schedule(job=forget, every_s=300),
     Schedule(job=ensure_partitions, every_s=3600),

@@ -54,8 +54,16 @@ export function variantOf({ kind, data }: Activity): string {
   }
   if (kind === 'liquidation') return 'trade_closed_liquidation';
   if (kind === 'rescue_settled') return data.applied === true ? 'rescue_settled_applied' : 'rescue_settled_not_applied';
+  if (kind === 'rescue_followed_up') return followedUp(data);
   if (kind === 'reopened') return data.done === true ? 'reopened_done' : 'reopened_not_done';
   return kind;
+}
+
+function followedUp({ kept_sats: kept, would_have_died: died }: Activity['data']): string {
+  if (typeof kept !== 'number') return 'rescue_followed_up';
+  if (kept < 0) return 'rescue_followed_up_cost';
+  if (kept === 0) return 'rescue_followed_up_even';
+  return died === true ? 'rescue_followed_up_died' : 'rescue_followed_up_kept';
 }
 
 /** A code with its figures as a sentence under `prefix`; a code without words is told as unknown to this page. */

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from axisor.api.explanation import WhyNotView, WhyPage, read_why, why_not_view
+from axisor.api.explanation import RescueList, WhyNotView, WhyPage, read_rescues, read_why, why_not_view
 from axisor.api.portfolio import read_portfolio
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
 from axisor.domain.errors import NotFound
@@ -59,3 +59,17 @@ async def get_why_not(
             now=now,
         )
     )
+
+
+@router.get("/rescues", response_model=RescueList, summary="What each rescue kept or cost, so far and a day later")
+async def list_trade_rescues(
+    services: ServicesDependency,
+    caller: ViewerDependency,
+    exchange_account_id: AccountIdDependency,
+    trade_id: TradeIdDependency,
+) -> Response:
+    now = services.clock.now()
+    state = (await read_portfolio(services.database, caller.user_id, now=now)).account(exchange_account_id)
+    prepared = state.trade(trade_id)
+    async with services.database.transaction(user_id=caller.user_id) as connection:
+        return answer(await read_rescues(connection, state, prepared, quote=services.hub.quote, now=now))

@@ -115,6 +115,18 @@ def decide_again(stored: Mapping[str, Any]) -> Decision:
     return decide_cross(facts, rule, now=now) if facts.is_cross else decide(facts, rule, now=now)
 
 
+def facts_of_record(stored: Mapping[str, Any]) -> Facts:
+    """Return the facts that a decision of a rule was made from.
+
+    Raises:
+        CaseUnreadable: they are not those of this release.
+    """
+    try:
+        return _facts_of(Facts, stored)
+    except (KeyError, TypeError, ValueError, AxisorError) as error:
+        raise CaseUnreadable(f"the stored decision cannot be read: {error}") from error
+
+
 def _facts_of[T](kind: type[T], stored: Mapping[str, Any]) -> T:
     return msgspec.convert(stored["facts"], type=kind, dec_hook=_read_fraction)
 

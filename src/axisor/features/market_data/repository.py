@@ -97,6 +97,31 @@ async def list_bars(
     ]
 
 
+async def list_bars_between(
+    connection: AsyncConnection, network: Network, *, interval_s: int, since: datetime, until: datetime
+) -> list[Bar]:
+    """Return the stored bars of one length from that of `since` to the last that ended by `until`, oldest first."""
+    rows = await connection.execute(
+        text(
+            "select at, open, high, low, close from candle where network = :network and interval_s = :interval_s "
+            "and at >= date_bin(make_interval(secs => :interval_s), cast(:since as timestamptz), 'epoch') "
+            "and at <= cast(:until as timestamptz) - make_interval(secs => :interval_s) order by at"
+        ),
+        {"network": network.value, "interval_s": interval_s, "since": since, "until": until},
+    )
+    return [
+        Bar(
+            interval_s=interval_s,
+            at=row.at,
+            open=Price(row.open),
+            high=Price(row.high),
+            low=Price(row.low),
+            close=Price(row.close),
+        )
+        for row in rows
+    ]
+
+
 async def delete_bars(connection: AsyncConnection, *, interval_s: int, before: datetime) -> int:
     """Forget the bars of one length that are older than an instant; return how many."""
     result = await connection.execute(

@@ -42,7 +42,9 @@ function Report({ report, accountId }: { report: RescueReport; accountId: string
         {t('rescues.moved', { before: formatPrice(report.old_liquidation_price), after: formatPrice(report.new_liquidation_price) })}
       </p>
       <div className="mt-1.5 grid gap-2 sm:grid-cols-2">
-        <Outcome title={t('rescues.then')} follow={report.then} pending={t('rescues.then_pending')} />
+        {(report.then !== null || report.after_24h === null) && (
+          <Outcome title={t('rescues.then')} follow={report.then} pending={t('rescues.then_pending')} />
+        )}
         <Outcome
           title={t('rescues.later')}
           follow={report.after_24h}
