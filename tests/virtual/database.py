@@ -97,9 +97,7 @@ class Handlers:
         self.unknown: list[str] = []
         self._found: dict[str, tuple[Callable[[Arguments], Result], bool]] = {}
         self.table: list[tuple[tuple[str, ...], Callable[[Arguments], Result]]] = [
-            (("insert into guard_fence",), self.hold_fence),
-            (("select exists (select from spending_stop",), self.is_stopped),
-            (("with new_intent as", "insert into attempt "), self.insert_attempt),
+            (("select write_attempt(",), self.write_attempt),
             (("update attempt set state",), self.update_attempt),
             (("insert into attempt_step",), self.insert_step),
             (("update budget_reservation set",), self.update_reservation),
@@ -141,7 +139,7 @@ class Handlers:
         if (found := self._found.get(sql)) is None:
             plain = " ".join(sql.split())
             handle = next((handle for parts, handle in self.table if all(part in plain for part in parts)), None)
-            is_write = not plain.startswith("select")
+            is_write = not plain.startswith("select") or plain.startswith("select write_attempt(")
             if handle is None and not plain.startswith(("insert", "update")):
                 self.unknown.append(f"the simulated database does not know: {plain}")
                 raise NotImplementedError(self.unknown[-1])
@@ -150,19 +148,27 @@ class Handlers:
 
     # Attempts
 
-    def hold_fence(self, values: Arguments) -> Result:
-        present = self._tables.of("guard_fence").get(values["account"])
-        if present is not None and present.fence > values["fence"]:
-            return Result([])
-        self._tables.put("guard_fence", values["account"], Row(fence=values["fence"]))
-        return Result([Row(fence=values["fence"])])
+    def write_attempt(self, values: Arguments) -> Result:
+        account = values["account"]
+        if not values["from_spool"]:
+            present = self._tables.of("guard_fence").get(account)
+            if present is not None and present.fence > values["fence"]:
+                return Result([Row(outcome="newer_owner")])
+            self._tables.put("guard_fence", account, Row(fence=values["fence"]))
+            stops = self._tables.of("spending_stop")
+            is_stopped = any((account, scope) in stops for scope in (account, values["trade"]))
+            if values["is_spent_by_rule"] and is_stopped:
+                return Result([Row(outcome="stopped")])
+        self.insert_attempt(values)
+        if values["decided_at"] is not None:
+            decided = {name: values[f"decided_{name}"] for name in ("at", "action", "reason", "inputs", "arithmetic")}
+            named = {"rule_id": "rule", "rule_version": "rule_version", "code_version": "code_version"}
+            decided |= {name: values[f"decided_{given}"] for name, given in named.items()}
+            decided |= {"trade_id": values["decided_trade"], "exchange_account_id": account}
+            self.insert_apart("decision", values["decision"], decided | {"decision_id": values["decision"]})
+        return Result([Row(outcome="written")])
 
-    def is_stopped(self, values: Arguments) -> Result:
-        stops = self._tables.of("spending_stop")
-        scopes = (values["account"], values["trade"])
-        return Result([Row(exists=any((values["account"], scope) in stops for scope in scopes))])
-
-    def insert_attempt(self, values: Arguments) -> Result:
+    def insert_attempt(self, values: Arguments) -> None:
         tables, account = self._tables, values["account"]
         intent_key = (account, values["intent"])
         key = (*intent_key, values["attempt_no"])
@@ -215,7 +221,6 @@ class Handlers:
             "quiet_until", "tick_at", "from_spool",
         )  # fmt: skip
         tables.put("attempt", key, Row(row, **{name: values[name] for name in named}))
-        return Result(rowcount=1)
 
     def find_attempt(self, values: Arguments) -> Result:
         key = (values["account"], values["intent"], values["attempt_no"])
@@ -514,7 +519,7 @@ class Session:
             raise ConnectionResetError("the database is away")
 
     def _note(self, sql: str, values: Arguments) -> None:
-        if "insert into attempt (" in " ".join(sql.split()) and values["command"] == "add_margin":
+        if "write_attempt(" in sql and values["command"] == "add_margin":
             if not values["from_spool"]:
                 self.steps.append(Step.COMMIT)
         elif "update attempt set state" in sql:

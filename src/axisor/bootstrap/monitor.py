@@ -36,10 +36,13 @@ def timing_of(settings: Settings) -> Timing:
 class MonitorParts:
     """What every account of a monitor shares, and what is built for each."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, database: Database, lease: FileLease) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock, database: Database, attempts: Database, lease: FileLease
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.database = database
+        self._attempts = attempts
         self.lease = lease
         self.spool = Spool(settings.paths.data_dir / "spool", "shard-0")
         self.recorder = Recorder(database, self.spool, clock)
@@ -93,7 +96,7 @@ class MonitorParts:
         return Executor(
             exchange_account_id=exchange_account_id,
             client=client,
-            database=self.database,
+            database=self._attempts,
             recorder=self.recorder,
             spool=self.spool,
             lease=self.lease,

@@ -20,7 +20,7 @@ from axisor.features.execution.recorder import AWAY
 from axisor.features.notifications.events import Activity
 from axisor.infra import keys
 from axisor.infra.clock import SystemClock
-from axisor.infra.db.session import Database, make_engine
+from axisor.infra.db.session import Database, Statements, make_engine, make_statement_engine
 from axisor.infra.ids import new_id
 from axisor.infra.lease import FileLease
 from axisor.infra.queue.bull import BullConsumer
@@ -64,12 +64,15 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
     lease = FileLease(run_dir / "leases", "shard-0", owner=owner, ttl_s=settings.guard.lease_ttl_s, clock=clock)
     database = Database(make_engine(settings.database.guard_url, pool_size=8, application_name="axisor-monitor"))
+    attempts = Statements(
+        make_statement_engine(settings.database.guard_url, pool_size=4, application_name="axisor-attempts")
+    )
     valkey = connect(settings.valkey.url, name="axisor-monitor")
     # The first beat comes before the lease: whoever is frozen while holding it must be found out at once.
     write_heartbeat(run_dir / HEARTBEAT_FILE, boottime_s=clock.boottime_s())
     async with TaskSet("monitor") as tasks:
         heart = tasks.start(_beat_file(run_dir / HEARTBEAT_FILE, clock), name="heartbeat file")
-        parts = MonitorParts(settings, clock=clock, database=database, lease=lease)
+        parts = MonitorParts(settings, clock=clock, database=database, attempts=attempts, lease=lease)
         try:
             await _acquire(parts, run_dir / DEAD_FILE, stop)
             if not stop.is_set():
@@ -79,6 +82,7 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
             await parts.recorder.drain(deadline_s=DRAIN_S)
             lease.release()
             await valkey.aclose()
+            await attempts.close()
             await database.close()
 
 

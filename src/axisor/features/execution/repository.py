@@ -67,43 +67,21 @@ def load_command(body: dict[str, Any]) -> Command:
     return msgspec.convert(arguments, type=_COMMANDS[name])
 
 
-_HOLD_FENCE: Final = text(
+# One round trip, for the request waits for it. The function writes nothing where it does not say "written".
+_WRITE_ATTEMPT: Final = text(
     """
-    insert into guard_fence (exchange_account_id, fence) values (:account, :fence)
-    on conflict (exchange_account_id) do update set fence = excluded.fence where guard_fence.fence <= excluded.fence
-    returning fence
-    """
-)
-
-# A statement of its own: "stop spending" is written under the fence's row, and a statement that had to wait for that
-# row would still see the world as it was before.
-_IS_STOPPED: Final = text(
-    "select exists (select from spending_stop where exchange_account_id = :account and scope_id in (:account, :trade))"
-)
-
-_INSERT_ATTEMPT: Final = text(
-    """
-    with new_intent as (
-        insert into intent (exchange_account_id, intent_id, position_id, command, command_class, cause_kind, cause_id,
-                            cause_key, decision_id, created_at)
-        values (:account, :intent, :trade, :command, :command_class, :cause_kind, :cause_id, :cause_key, :decision,
-                :signed_at)
-        on conflict (exchange_account_id, intent_id) do nothing
-    ), new_step as (
-        insert into attempt_step (exchange_account_id, intent_id, attempt_no, step_no, state, at, detail)
-        values (:account, :intent, :attempt_no, 1, 'sent', :signed_at, '{}')
-    ), new_reservation as (
-        insert into budget_reservation (exchange_account_id, intent_id, attempt_no, position_id, amount_sats, state,
-                                        reserved_at, changed_at)
-        select :account, :intent, :attempt_no, :trade, cast(:amount as bigint), 'reserved', :signed_at, :signed_at
-        where cast(:amount as bigint) is not null and (:command_class = 'money_in' or :command = 'cash_in')
+    select write_attempt(
+        its_account => :account, its_intent => :intent, its_attempt_no => :attempt_no, its_trade => :trade,
+        its_command => :command, its_command_class => :command_class, its_cause_kind => :cause_kind,
+        its_cause_id => :cause_id, its_cause_key => :cause_key, its_decision => :decision,
+        its_arguments => :arguments, its_amount => :amount, its_tag => :tag, its_second_send => :is_second_send,
+        its_fence => :fence, its_signature_ms => :signature_ms, its_signed_at => :signed_at,
+        its_quiet_until => :quiet_until, its_counter_before => :counter_before, its_tick_at => :tick_at,
+        is_from_spool => :from_spool, is_spent_by_rule => :is_spent_by_rule, decided_at => :decided_at,
+        decided_trade => :decided_trade, decided_action => :decided_action, decided_reason => :decided_reason,
+        decided_inputs => :decided_inputs, decided_arithmetic => :decided_arithmetic, decided_rule => :decided_rule,
+        decided_rule_version => :decided_rule_version, decided_code_version => :decided_code_version
     )
-    insert into attempt (exchange_account_id, intent_id, attempt_no, position_id, command_class, state, arguments,
-                         amount_sats, tag, is_second_send, fence, signature_ms, signed_at, quiet_until,
-                         counter_before_sats, tick_at, from_spool)
-    values (:account, :intent, :attempt_no, :trade, :command_class, 'sent', cast(:arguments as jsonb),
-            cast(:amount as bigint), :tag, :is_second_send, :fence, :signature_ms, :signed_at, :quiet_until,
-            :counter_before, :tick_at, :from_spool)
     """
 )
 
@@ -111,7 +89,7 @@ _INSERT_ATTEMPT: Final = text(
 async def insert_sent(
     connection: AsyncConnection, attempt: Attempt, *, decision: DecisionRecord | None, from_spool: bool = False
 ) -> None:
-    """Write an attempt in state `sent`, with its intent, reservation and decision, in the caller's transaction.
+    """Write an attempt in state `sent`, with its intent, reservation and decision, in one statement.
 
     A spooled attempt is history: it is written whoever holds the lease by now.
 
@@ -120,16 +98,9 @@ async def insert_sent(
         SpendingStopped: money-in while the owner's switch is off.
         AttemptExists: see there; raised by the database's unique keys as `IntegrityError` as well.
     """
-    if not from_spool:
-        account = {"account": attempt.exchange_account_id}
-        held = await connection.execute(_HOLD_FENCE, account | {"fence": attempt.fence})
-        if held.one_or_none() is None:
-            raise LeaseLost("a newer owner of the lease has written already", fence=attempt.fence)
-        spends_by_rule = attempt.command_class is CommandClass.MONEY_IN and attempt.cause.kind is CauseKind.RULE
-        if spends_by_rule and await connection.scalar(_IS_STOPPED, account | {"trade": attempt.trade_id}):
-            raise SpendingStopped("spending is stopped", trade_id=attempt.trade_id)
-    await connection.execute(
-        _INSERT_ATTEMPT,
+    by_rule = attempt.command_class is CommandClass.MONEY_IN and attempt.cause.kind is CauseKind.RULE
+    outcome = await connection.scalar(
+        _WRITE_ATTEMPT,
         {
             "account": attempt.exchange_account_id,
             "intent": attempt.intent_id,
@@ -152,10 +123,32 @@ async def insert_sent(
             "counter_before": attempt.counter_before_sats,
             "tick_at": attempt.tick_at,
             "from_spool": from_spool,
+            "is_spent_by_rule": by_rule,
+            **_decided(decision),
         },
     )
-    if decision is not None:
-        await insert_decision(connection, decision)
+    if outcome == "newer_owner":
+        raise LeaseLost("a newer owner of the lease has written already", fence=attempt.fence)
+    if outcome == "stopped":
+        raise SpendingStopped("spending is stopped", trade_id=attempt.trade_id)
+
+
+def _decided(decision: DecisionRecord | None) -> dict[str, Any]:
+    """Return the columns of an attempt's decision; its id is the attempt's."""
+    if decision is None:
+        names = ("at", "trade", "action", "reason", "inputs", "arithmetic", "rule", "rule_version", "code_version")
+        return dict.fromkeys([f"decided_{name}" for name in names])
+    return {
+        "decided_at": decision.at,
+        "decided_trade": decision.trade_id,
+        "decided_action": decision.action,
+        "decided_reason": decision.reason,
+        "decided_inputs": msgspec.json.encode(decision.inputs).decode(),
+        "decided_arithmetic": msgspec.json.encode(decision.arithmetic).decode(),
+        "decided_rule": decision.rule_id,
+        "decided_rule_version": decision.rule_version,
+        "decided_code_version": decision.code_version,
+    }
 
 
 async def insert_decision(connection: AsyncConnection, decision: DecisionRecord) -> None:
