@@ -48,6 +48,7 @@ from axisor.monitor.market import MarketState
 from axisor.monitor.market_check import MarketCheck
 from axisor.monitor.narrator import Narrator
 from axisor.monitor.newcomers import Newcomers
+from axisor.monitor.precedence import Precedence
 from axisor.monitor.pressure import Pressure
 from axisor.monitor.reader import PROVE_EVERY_S, AccountReader, WatchTiming
 from axisor.monitor.reopen_desk import ReopenDesk
@@ -93,7 +94,9 @@ class AccountRuntime:
         allow_second_send: bool,
         check: MarketCheck | None = None,
         node: LightningNode | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
+        precedence = precedence or Precedence()
         self._account_id = exchange_account_id
         self._client = client
         self._feed = feed
@@ -137,6 +140,7 @@ class AccountRuntime:
             clock=clock,
             allow_second_send=allow_second_send,
             limiter=client.limiter,
+            precedence=precedence,
         )
         self._pressure = Pressure(book=book, market=market, decider=decider, rates=decider.rates, clock=clock)
         self._reader = reader = AccountReader(
@@ -153,6 +157,7 @@ class AccountRuntime:
             market=market,
             clock=clock,
             timing=timing,
+            precedence=precedence,
         )
         self._dispatcher = dispatcher = Dispatcher(
             exchange_account_id=exchange_account_id,
@@ -168,6 +173,7 @@ class AccountRuntime:
             chronicle=chronicle,
             clock=clock,
             tasks=tasks,
+            precedence=precedence,
         )
         self._health = health = AccountHealth(
             book=book,

@@ -45,6 +45,7 @@ from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.means import Sources, own_stop_price
+from axisor.monitor.precedence import Precedence
 from axisor.monitor.rescue_queue import RescueQueue
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.stop_watch import StopWatch
@@ -96,6 +97,7 @@ class Decider:
         clock: Clock,
         allow_second_send: bool,
         limiter: RateLimiter,
+        precedence: Precedence,
     ) -> None:
         self._account_id = exchange_account_id
         self._book = book
@@ -111,7 +113,7 @@ class Decider:
         self._alarms: Alarms[TradeId] = Alarms()
         self._stop_watch = StopWatch(chronicle=chronicle)
         self._limiter = limiter
-        self.wakes = Wakes(lambda trade_id, tick_at: self.evaluate(trade_id, tick_at=tick_at))
+        self.wakes = Wakes(lambda trade_id, tick_at: self.evaluate(trade_id, tick_at=tick_at), precedence=precedence)
         self.due = RescueQueue(
             rescue_of=self._rescue_of,
             ends_s=self._ends_s,

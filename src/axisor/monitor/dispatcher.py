@@ -46,6 +46,7 @@ from axisor.monitor.book import AccountBook, Setback, WatchedTrade, open_tags
 from axisor.monitor.causes import part_key, step_key
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
+from axisor.monitor.precedence import Precedence
 from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import Scribe
 from axisor.monitor.settler import Settler
@@ -80,6 +81,7 @@ class Dispatcher:
         chronicle: Chronicle,
         clock: Clock,
         tasks: TaskSet,
+        precedence: Precedence,
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -94,6 +96,7 @@ class Dispatcher:
         self._chronicle = chronicle
         self._clock = clock
         self._tasks = tasks
+        self._precedence = precedence
         self.turn = asyncio.Lock()
         """Whoever holds it is the only one that decides and writes an attempt."""
         self._gather: Callable[[WatchedTrade, GatherDeed], None] | None = None
@@ -132,8 +135,9 @@ class Dispatcher:
     async def _try(self, watched: WatchedTrade) -> None:
         trade_id = watched.trade_id
         try:
-            async with self.turn:
-                await self._act(watched)
+            with self._precedence.taken():
+                async with self.turn:
+                    await self._act(watched)
         except LeaseLost:
             raise
         except SpendingStopped:
@@ -272,6 +276,7 @@ class Dispatcher:
         attempt, request = await self._executor.write(draft)
         self._settler.take_up(watched, attempt, signed_boottime_s=request.signed_boottime_s)
         watched.changed_boottime_s = self._clock.boottime_s()
+        self._precedence.keep()
         self._tasks.start(self._send(watched, attempt, request), name=f"send {command.name.value}")
         self._chronicle.changed("positions")
 

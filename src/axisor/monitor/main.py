@@ -32,6 +32,7 @@ from axisor.infra.valkey import Heard, LinkUp, Valkey, connect, listen, nudge
 from axisor.monitor.account import AccountRuntime
 from axisor.monitor.market import MarketState
 from axisor.monitor.market_check import MarketCheck
+from axisor.monitor.precedence import Precedence
 from axisor.monitor.reader import WatchTiming
 from axisor.monitor.shard import AccountRow, NetworkWatch, Shard
 from axisor.ports.clock import Clock
@@ -120,10 +121,12 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
     publics = {network: venue.public_client() for network, venue in parts.venues.items()}
     watches = {network: _watch(parts, network, public) for network, public in publics.items()}
 
+    shared = Shared(nudger=Nudger(valkey, tasks), precedence=Precedence())
+
     def make_runtime(
         account: AccountRow, watch: NetworkWatch, account_tasks: TaskSet
     ) -> Awaitable[tuple[AccountRuntime, Callable[[], Awaitable[None]]]]:
-        return _make_runtime(parts, Nudger(valkey, tasks), account, watch, account_tasks)
+        return _make_runtime(parts, shared, account, watch, account_tasks)
 
     shard = Shard(
         database=parts.database,
@@ -198,8 +201,20 @@ class Nudger:
         self.tasks.start(nudge(self.valkey, channel, message), name="nudge")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all accounts of the process use together."""
+
+    nudger: Nudger
+    precedence: Precedence
+
+
 async def _make_runtime(
-    parts: MonitorParts, nudger: Nudger, account: AccountRow, watch: NetworkWatch, account_tasks: TaskSet
+    parts: MonitorParts,
+    shared: Shared,
+    account: AccountRow,
+    watch: NetworkWatch,
+    account_tasks: TaskSet,
 ) -> tuple[AccountRuntime, Callable[[], Awaitable[None]]]:
     settings = parts.settings
     client, feed, close = await parts.connect(account.network, account.exchange_account_id)
@@ -227,10 +242,11 @@ async def _make_runtime(
         timing=WatchTiming(near_s=settings.guard.read_near_s, far_s=settings.guard.read_far_s),
         tasks=account_tasks,
         money_in_blocked_until=parts.money_in_blocked_until,
-        changed=partial(nudger.changed, account.exchange_account_id),
-        announce=nudger.announce,
+        changed=partial(shared.nudger.changed, account.exchange_account_id),
+        announce=shared.nudger.announce,
         allow_second_send=settings.guard.second_send,
         check=watch.check,
+        precedence=shared.precedence,
     )
     return runtime, close_all
 

@@ -26,6 +26,7 @@ from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.market import MarketState
 from axisor.monitor.newcomers import Newcomers
+from axisor.monitor.precedence import Precedence
 from axisor.monitor.settler import Settler
 from axisor.monitor.wakes import AT_ONCE
 from axisor.monitor.wallet import Wallet
@@ -71,6 +72,7 @@ class AccountReader:
         market: MarketState,
         clock: Clock,
         timing: WatchTiming,
+        precedence: Precedence,
     ) -> None:
         self._account_id = exchange_account_id
         self._client = client
@@ -83,6 +85,7 @@ class AccountReader:
         self._market = market
         self._clock = clock
         self._timing = timing
+        self._precedence = precedence
         self._read_now = asyncio.Event()
         self._auth_failures = 0
         self._auth_failed_s = (0.0, 0.0)
@@ -218,7 +221,7 @@ class AccountReader:
         seen = {trade.trade_id for trade in running.value}
         for number, trade in enumerate(running.value):
             if number and number % AT_ONCE == 0:
-                await asyncio.sleep(0)  # other accounts have their turn while hundreds are taken
+                await self._precedence.give_way()  # others have their turn while hundreds are taken
             await self._isolated(trade.trade_id, self._take_reading(trade, running, lane=lane))
         for watched in list(self._book.trades.values()):
             watched.is_missing = (

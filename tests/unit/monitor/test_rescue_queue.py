@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from axisor.domain.units import TradeId
 from axisor.features.margin_guard.capacity import Rates, Rescue
+from axisor.monitor.precedence import Precedence
 from axisor.monitor.rescue_queue import PLAN_KEPT_S, RescueQueue
 from axisor.monitor.wakes import AT_ONCE, Wakes
 
@@ -92,8 +93,8 @@ async def test_hundreds_are_not_put_in_order_anew_for_every_request() -> None:
 
 async def test_three_hundred_of_one_account_leave_the_one_of_another_its_turn() -> None:
     decided: list[str] = []
-    stormy = Wakes(lambda trade_id, _: decided.append(f"stormy {trade_id}"))
-    calm = Wakes(lambda trade_id, _: decided.append(f"calm {trade_id}"))
+    stormy = Wakes(lambda trade_id, _: decided.append(f"stormy {trade_id}"), precedence=Precedence())
+    calm = Wakes(lambda trade_id, _: decided.append(f"calm {trade_id}"), precedence=Precedence())
     for number in range(300):
         stormy.put(TradeId(str(number)))
     calm.put(TradeId("only"))
@@ -113,7 +114,7 @@ async def test_three_hundred_of_one_account_leave_the_one_of_another_its_turn() 
 async def test_a_trade_that_is_woken_twice_is_decided_once_with_the_tick_that_woke_it() -> None:
     tick_at = datetime(2026, 11, 23, tzinfo=UTC)
     decided: list[tuple[str, datetime | None]] = []
-    wakes = Wakes(lambda trade_id, at: decided.append((trade_id, at)))
+    wakes = Wakes(lambda trade_id, at: decided.append((trade_id, at)), precedence=Precedence())
     wakes.put(TradeId("a"), tick_at)
     wakes.put(TradeId("a"))
     wakes.put(TradeId("b"))

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -26,7 +27,7 @@ WRITE_DEADLINE_S: Final = 5.0
 RETRY_AFTER_S: Final = 0.25
 MOST_WAITING: Final = 50_000
 MOST_TOGETHER: Final = 200
-"""So many writes that only state how things are share one transaction."""
+"""So many writes share one transaction: a thousand trades seen for the first time are stored in seconds."""
 
 AWAY: Final = (DBAPIError, OSError, TimeoutError, SQLAlchemyError)
 """What the driver raises while the database is away, slow or starting; `is_away` tells these from refusals."""
@@ -56,7 +57,7 @@ class Write:
     """One transaction. `spool` is its durable form, kept on the local disk while PostgreSQL is away.
 
     `after` runs once the transaction is committed; it must not wait. `replaces` names what the write states as a
-    whole: a newer one takes the place of one that still waits, and neighbours of this kind share a transaction.
+    whole: a newer one takes the place of one that still waits.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Recorder:
         self._queue: deque[Write] = deque()
         self._newest: dict[str, Write] = {}
         self._filled = asyncio.Event()
+        self._alone = 0
         self.is_database_away = False
 
     def put(self, write: Write) -> None:
@@ -143,27 +145,28 @@ class Recorder:
             await self._clock.sleep(RETRY_AFTER_S)
 
     async def _write_next(self) -> bool:
-        """Write the oldest, with its neighbours where they only state how things are; False where it must wait."""
+        """Write the oldest, with those that wait behind it; False where it must wait.
+
+        Where the database refuses one of them, each of them is written alone.
+        """
         together = self._together()
-        if len(together) > 1:
+        if len(together) > 1 and not self._alone:
             is_written = await self._write_together(together)
             if is_written is not None:
                 return is_written
+            self._alone = len(together)
         first = self._queue[0]
         newest = first if first.replaces is None else self._newest[first.replaces]
         if not await self._write(newest):
             return False
+        self._alone = max(0, self._alone - 1)
         self._done(1, [newest])
         return True
 
     def _together(self) -> list[Write]:
-        """Return the newest of each of the oldest writes that may share a transaction."""
-        together: list[Write] = []
-        for write in self._queue:
-            if write.replaces is None or len(together) == MOST_TOGETHER:
-                break
-            together.append(self._newest[write.replaces])
-        return together
+        """Return the newest of each of the oldest writes."""
+        oldest = islice(self._queue, MOST_TOGETHER)
+        return [write if write.replaces is None else self._newest[write.replaces] for write in oldest]
 
     async def _write_together(self, writes: list[Write]) -> bool | None:
         """Return True once all are written, False while the database is away, None where it refuses one of them."""
