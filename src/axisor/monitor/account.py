@@ -237,6 +237,7 @@ class AccountRuntime:
             market=market,
             index=index,
             account_desk=self._account_desk,
+            decider=decider,
             scribe=scribe,
             chronicle=chronicle,
             clock=clock,

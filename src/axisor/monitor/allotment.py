@@ -11,6 +11,7 @@ from axisor.features.execution.attempts import TAG_RANGE
 from axisor.features.margin_guard.allocation import Need, allocate
 from axisor.features.margin_guard.policy import AddMarginDeed, Facts, Means, decide
 from axisor.features.margin_guard.rule import GuardRule
+from axisor.features.margin_guard.steps import Shortage
 
 _MORE_THAN_EXISTS: Final = 21_000_000 * 100_000_000
 """With all sats there are, only limits bound what a top-up takes."""
@@ -87,4 +88,5 @@ def need_of(facts: Facts, rule: GuardRule, *, now: datetime) -> Need | None:
         trade_id=facts.trade.trade_id,
         wanted_sats=min(decision.amount_sats + TAG_RANGE - 1, decision.cap_sats),
         at_stake_sats=max(1, at_stake_sats),
+        is_divisible=rule.shortage is Shortage.PARTIAL,
     )

@@ -5,6 +5,7 @@ it is left to the exchange if Axisor is lost. Top-ups are paid from the free bal
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from axisor.features.execution.attempts import (
 from axisor.features.margin_guard.cross_policy import (
     CrossDepositDeed,
     CrossOrderDeed,
+    as_cross_rule,
     decide_cross,
 )
 from axisor.features.margin_guard.marks import with_margin
@@ -51,7 +53,7 @@ from axisor.monitor.book import NO_EFFECT_STATES, STOP_PENDING_S, AccountBook, W
 from axisor.monitor.causes import part_key, read_key
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.cross_watch import CrossWatch
-from axisor.monitor.decider import LIMIT_REASONS, TOLD_REASONS
+from axisor.monitor.decider import LIMIT_REASONS, TOLD_REASONS, Decider
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.market import MarketState
 from axisor.monitor.reader import WatchTiming
@@ -79,6 +81,7 @@ class CrossGuard:
         market: MarketState,
         index: GuardIndex,
         account_desk: AccountDesk,
+        decider: Decider,
         scribe: Scribe,
         chronicle: Chronicle,
         clock: Clock,
@@ -91,6 +94,8 @@ class CrossGuard:
         self._market = market
         self._index = index
         self._account_desk = account_desk
+        self._allotment = decider.allotment
+        decider.ask_cross = self._question
         self._scribe = scribe
         self._chronicle = chronicle
         self._clock = clock
@@ -130,6 +135,7 @@ class CrossGuard:
 
     def _forget(self, position_id: TradeId) -> None:
         self._index.discard((self._account_id, position_id))
+        self._allotment.forget(position_id)
         self._hold = None
 
     # Deciding
@@ -171,10 +177,23 @@ class CrossGuard:
     def _decide(self, facts: Facts, rule: GuardRule) -> CrossCase:
         now = self._clock.now()
         decision = decide_cross(facts, rule, now=now)
+        is_broke = isinstance(decision, Hold) and decision.reason is HoldReason.NO_BALANCE
+        if isinstance(decision, CrossDepositDeed) or is_broke:
+            # The balance is shared with the trades in danger so that it keeps the most.
+            allotted_sats = self._allotment.allotted(facts, as_cross_rule(rule), now=now)
+            if allotted_sats is not None:
+                facts = replace(facts, spending=replace(facts.spending, allotted_sats=allotted_sats))
+                decision = decide_cross(facts, rule, now=now)
+        else:
+            self._allotment.forget(facts.trade.trade_id)
         assert isinstance(
             decision, CrossDepositDeed | CrossOrderDeed | WarnDeed | Hold
         )  # its one source is the balance
         return CrossCase(facts=facts, rule=rule, now=now, decision=decision)
+
+    def _question(self, _: TradeId) -> tuple[Facts, GuardRule] | None:
+        facts, rule = self._facts(), self.watch.rule
+        return None if facts is None or rule is None else (facts, as_cross_rule(rule))
 
     def _facts(self) -> Facts | None:
         watched, full_room, boottime_s = self.watch.watched, self.watch.full_room, self._clock.boottime_s()

@@ -1,5 +1,6 @@
 """Deciding: facts to the policy, its deed to the queue of rescues, its wake-ups to the index and the timers."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -39,7 +40,7 @@ from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.triggers import End
 from axisor.features.notifications.events import ActivityKind, Severity
 from axisor.monitor.alarms import Alarms
-from axisor.monitor.allotment import Allotment
+from axisor.monitor.allotment import Allotment, Question
 from axisor.monitor.book import READ_AFTER_REFUSAL_S, STOP_PENDING_S, AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.guard_index import GuardIndex
@@ -109,7 +110,9 @@ class Decider:
         self._clock = clock
         self._allow_second_send = allow_second_send
         self._sources = Sources(book=book, wallet=wallet, market=market, clock=clock)
-        self._allotment = Allotment(self._question, lambda: market.last)
+        self.allotment = Allotment(self._question, lambda: market.last)
+        self.ask_cross: Callable[[TradeId], Question | None] = lambda _: None
+        """What is to be decided about the cross position: it shares the balance."""
         self._alarms: Alarms[TradeId] = Alarms()
         self._stop_watch = StopWatch(chronicle=chronicle)
         self._limiter = limiter
@@ -125,7 +128,7 @@ class Decider:
         """Take a trade out of everything that could wake it."""
         self._index.discard((self._account_id, trade_id))
         self._alarms.discard(trade_id)
-        self._allotment.forget(trade_id)
+        self.allotment.forget(trade_id)
         self.due.discard(trade_id)
         self.wakes.discard(trade_id)
 
@@ -257,10 +260,10 @@ class Decider:
         now = self._clock.now()
         decision = decide(facts, rule, now=now)
         if isinstance(decision, Hold | WarnDeed | MoveStopDeed) and not _wants_sats(decision):
-            self._allotment.forget(watched.trade_id)
+            self.allotment.forget(watched.trade_id)
             return Case(facts=facts, rule=rule, now=now, decision=decision)
         # Several trades in danger share the balance so that it keeps the most.
-        allotted_sats = self._allotment.allotted(facts, rule, now=now)
+        allotted_sats = self.allotment.allotted(facts, rule, now=now)
         if allotted_sats is not None:
             facts = replace(facts, spending=replace(facts.spending, allotted_sats=allotted_sats))
             decision = decide(facts, rule, now=now)
@@ -271,8 +274,10 @@ class Decider:
             return replace(rule, allow_second_send=False)
         return rule
 
-    def _question(self, trade_id: TradeId) -> tuple[Facts, GuardRule] | None:
+    def _question(self, trade_id: TradeId) -> Question | None:
         """Return what is to be decided about a trade, None where nothing is."""
+        if trade_id == self._book.cross_id:
+            return self.ask_cross(trade_id)
         watched = self._book.trades.get(trade_id)
         if watched is None or watched.rule is None or watched.trade.status is not TradeStatus.RUNNING:
             return None

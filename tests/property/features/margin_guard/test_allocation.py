@@ -1,3 +1,5 @@
+from itertools import product
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +40,46 @@ def test_the_order_of_the_question_does_not_matter(needs: list[Need], free_sats:
     shuffled = list(needs)
     order.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis types its random only loosely
     assert allocate(shuffled, free_sats) == allocate(needs, free_sats)
+
+
+@given(
+    needs=st.lists(
+        st.builds(
+            Need,
+            trade_id=st.uuids().map(lambda uuid: TradeId(str(uuid))),
+            wanted_sats=st.integers(0, 9),
+            at_stake_sats=st.integers(0, 9),
+            is_divisible=st.booleans(),
+        ),
+        max_size=4,
+        unique_by=lambda need: need.trade_id,
+    ),
+    free_sats=st.integers(0, 25),
+)
+def test_no_other_way_to_share_keeps_more(needs: list[Need], free_sats: int) -> None:
+    best = kept_by(needs, allocate(needs, free_sats))
+    for amounts in product(*(range(need.wanted_sats + 1) for need in needs)):
+        if sum(amounts) <= free_sats:
+            tried = dict(zip((need.trade_id for need in needs), amounts, strict=True))
+            assert kept_by(needs, tried) <= best
+
+
+@given(
+    needs=st.lists(
+        st.builds(
+            Need,
+            trade_id=st.uuids().map(lambda uuid: TradeId(str(uuid))),
+            wanted_sats=st.integers(1, 10**6),
+            at_stake_sats=st.integers(0, 10**6),
+            is_divisible=st.just(value=False),
+        ),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda need: need.trade_id,
+    ),
+    free_sats=frees,
+)
+def test_who_wants_all_or_nothing_never_gets_a_part(needs: list[Need], free_sats: int) -> None:
+    amounts = allocate(needs, free_sats)
+    assert sum(amounts.values()) <= max(0, free_sats)
+    assert all(amounts[need.trade_id] in (0, need.wanted_sats) for need in needs)
