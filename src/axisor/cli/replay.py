@@ -30,10 +30,9 @@ from axisor.features.lab.replay import (
     pass_through,
 )
 from axisor.features.lab.replayed_nights import Four, replay_nights
-from axisor.features.lab.rule_file import stored_body
+from axisor.features.lab.rule_file import rule_of_file
 from axisor.features.margin_guard.deeds import HoldReason
 from axisor.features.margin_guard.rule import GuardRule, Limits, Preset, preset_rule
-from axisor.features.margin_guard.rule_body import load_rule
 from axisor.paper.market.ladder import ladder
 from axisor.paper.market.paths import INVENTED_START, PathPoint
 from axisor.paper.market.scenarios import scenario
@@ -361,7 +360,7 @@ def _rule(options: ReplayOptions, trade: Trade) -> GuardRule:
         if not isinstance(body, dict):
             raise ConfigurationError(f"--rule {options.rule}: it is no JSON object", option="--rule")
         try:
-            return load_rule(stored_body(body, entry_margin_sats=trade.margin_sats), rule_id=RuleId("own"), version=1)
+            return rule_of_file(body, trade)
         except InvalidRule as error:
             raise ConfigurationError(f"--rule {options.rule}: {error.message}", option="--rule") from error
     name = options.preset or "hold"

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.factories.trades import a_running_trade
 
 from axisor.cli.replay import ReplayOptions, as_json, instant, replay, replay_many, show, show_many
 from axisor.domain.errors import AxisorError, ConfigurationError
-from axisor.features.lab.rule_file import stored_body
+from axisor.features.lab.rule_file import rule_of_file
+from axisor.features.margin_guard.rule import REARM_SHARE
 
 ROOT = Path(__file__).resolve().parents[3]
 RULE = {
@@ -221,6 +223,7 @@ def test_an_option_that_cannot_be_is_refused(options: dict[str, Any], words: str
         '{"steps": [], "give_up_price": 100.3}',
         '{"steps": [], "limits": {"colour": 1}}',
         '{"steps": [], "shortage": "pray"}',
+        '{"steps": [], "limits": 7}',
     ],
 )
 def test_a_file_that_holds_no_rule_is_refused_by_name(tmp_path: Path, text: str) -> None:
@@ -231,5 +234,11 @@ def test_a_file_that_holds_no_rule_is_refused_by_name(tmp_path: Path, text: str)
 
 
 def test_a_rule_without_extras_has_no_stop_and_no_limit_on_count() -> None:
-    body = stored_body({"steps": [], "stop_share": None}, entry_margin_sats=1)
-    assert (body["stop_share"], body["limits"]["max_count"], body["limits"]["position_sats"]) == (None, None, 0)
+    rule = rule_of_file({"steps": [], "stop_share": None}, a_running_trade())
+    assert (rule.stop_share, rule.limits.max_count, rule.limits.position_sats) == (None, None, 0)
+    assert rule.rearm_share == REARM_SHARE
+
+
+def test_a_limit_in_entry_margins_is_one_in_sats_of_the_replayed_trade() -> None:
+    rule = rule_of_file({"steps": [], "limits": {"position_margins": 0.5}}, a_running_trade())
+    assert (rule.limits.position_sats, rule.limits.position_margins) == (200_000, None)

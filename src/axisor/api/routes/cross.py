@@ -9,12 +9,12 @@ from axisor.api.coverage import cover, coverage_view
 from axisor.api.cross import PreparedCross
 from axisor.api.portfolio import AccountState, read_portfolio
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency
-from axisor.api.routes.rule_bodies import RuleDocument, Scope, rule_document
 from axisor.api.services import Services
 from axisor.domain.pnl import pnl_sats
 from axisor.domain.units import usd_number
 from axisor.features.accounts.auth import ViewerDependency
 from axisor.features.margin_guard.ladder import MarkView, mark_views
+from axisor.features.margin_guard.schemas import RuleDocument, Scope, rule_document
 from axisor.features.trading.coverage_views import CoverageView
 from axisor.infra.wire import answer
 

@@ -9,15 +9,6 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency, TradeIdDependency
-from axisor.api.routes.rule_bodies import (
-    GuardRuleBody,
-    RuleDocument,
-    Scope,
-    Version,
-    optional_document,
-    rule_body,
-    rule_document,
-)
 from axisor.api.services import Services
 from axisor.domain.trades import Trade
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, UserId
@@ -29,6 +20,15 @@ from axisor.features.margin_guard.repository import AccountScope, CrossScope, Tr
 from axisor.features.margin_guard.rule import DEFAULT_STOP_SHARE, GuardRule, Preset
 from axisor.features.margin_guard.rule_desk import Draft, ScopeRules
 from axisor.features.margin_guard.rulebook import NewTrades
+from axisor.features.margin_guard.schemas import (
+    GuardRuleBody,
+    RuleDocument,
+    Scope,
+    Version,
+    optional_document,
+    rule_body,
+    rule_document,
+)
 from axisor.features.margin_guard.steps import Close, Reduce, TopUp
 from axisor.infra.wire import Body, answer
 

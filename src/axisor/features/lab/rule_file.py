@@ -1,61 +1,60 @@
-"""Rules in files that people write: the API's form, turned into the one in which rules are stored."""
+"""Rules in files that people write: the API's form, of which all but the steps may be left out."""
 
 from collections.abc import Mapping
-from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from axisor.domain.errors import DomainError, InvalidRule
-from axisor.domain.units import Price, price_from_usd
-from axisor.features.margin_guard.rule import REARM_SHARE, Preset
+from pydantic import ValidationError
+
+from axisor.domain.errors import InvalidRule
+from axisor.domain.trades import Trade
+from axisor.domain.units import RuleId
+from axisor.features.margin_guard.inheritance import in_sats
+from axisor.features.margin_guard.rule import HALF, ONLY_BALANCE, REARM_SHARE, GuardRule, Preset
+from axisor.features.margin_guard.schemas import GuardRuleBody
+from axisor.features.margin_guard.steps import Shortage
+
+_LIMITS: Final[Mapping[str, Any]] = {
+    "position_sats": None,
+    "position_margins": None,
+    "account_sats": None,
+    "account_day_sats": None,
+    "max_count": None,
+    "reserve_sats": 0,
+}
+_PARTS: Final[Mapping[str, Any]] = {
+    "stop_share": None,
+    "rearm_share": float(REARM_SHARE),
+    "give_up_price": None,
+    "sources": list(ONLY_BALANCE),
+    "shortage": Shortage.PARTIAL,
+    "shortage_reduce": {"share": float(HALF.share), "how": HALF.how},
+    "takes_back": False,
+    "allow_second_send": True,
+    "inherits": [],
+}
+_NAMES: Final = frozenset({"rule_id", "version", "scope"})
+"""What a rule that was fetched from the API says besides: a file may hold it, and it means nothing here."""
 
 
-def stored_body(body: Mapping[str, Any], *, entry_margin_sats: int) -> dict[str, Any]:
-    """Return a rule as the API states it (steps, prices in USD) in the form in which rules are stored.
+def rule_of_file(body: Mapping[str, Any], trade: Trade) -> GuardRule:
+    """Return the rule that a file states for a trade, every limit in sats.
 
-    What is missing is as in a new rule: no limit on count or day, no safety stop, ready again 15 points of full room
-    above a mark. `position_margins` counts in entry margins.
+    What is missing is as in a new rule: nothing to spend, no limit on count or day, no safety stop, ready again 15
+    points of full room above a mark.
 
     Raises:
-        InvalidRule: a part is missing or of another kind.
+        InvalidRule: a part is of another kind, unknown or contradicts another; it names the part.
     """
+    stated = body.get("limits", {})
+    limits = {**_LIMITS, **stated} if isinstance(stated, Mapping) else stated
+    if isinstance(limits, dict) and limits["position_sats"] is None and limits["position_margins"] is None:
+        limits["position_sats"] = 0
+    said = {part: value for part, value in body.items() if part not in _NAMES}
     try:
-        limits = dict(body.get("limits", {}))
-        margins = limits.pop("position_margins", None)
-        if margins is not None:
-            limits["position_sats"] = int(Fraction(margins) * entry_margin_sats)
-        give_up = body.get("give_up_price")
-        stop = body.get("stop_share")
-        stored = {
-            "preset": Preset.CUSTOM.value,
-            "rungs": [_stored_step(step) for step in body["steps"]],
-            "limits": {"position_sats": 0, "account_day_sats": None, "max_count": None, "reserve_sats": 0} | limits,
-            "stop_share": None if stop is None else str(stop),
-            "rearm_share": str(body.get("rearm_share", REARM_SHARE)),
-            "allow_second_send": body.get("allow_second_send", True),
-            "give_up_price": None if give_up is None else _ticks(give_up),
-        }
-        kept = {key: body[key] for key in ("sources", "shortage") if key in body}
-        if "shortage_reduce" in body:
-            kept["shortage_reduce"] = {key: str(value) for key, value in body["shortage_reduce"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidRule(f"it is not a rule: {error!r}") from error
-    return stored | kept
-
-
-def _stored_step(step: Mapping[str, Any]) -> dict[str, Any]:
-    trigger = dict(step["trigger"])
-    action = {key: value if key == "sats" else str(value) for key, value in step["action"].items()}
-    stored: dict[str, Any] = {"key": step["key"], "action": action}
-    if trigger["kind"] == "room_share":
-        return stored | {"room_share": str(trigger["share"])}
-    if trigger["kind"] == "price":
-        return stored | {"trigger": {"kind": "price", "price": _ticks(trigger["price"])}}
-    return stored | {"trigger": {key: str(value) for key, value in trigger.items()}}
-
-
-def _ticks(amount: Decimal | int) -> Price:
-    try:
-        return price_from_usd(amount)
-    except DomainError as error:
-        raise InvalidRule(error.message) from error
+        whole = GuardRuleBody.model_validate({**_PARTS, **said, "limits": limits, "preset": Preset.CUSTOM})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidRule(f"it is not a rule: {field}: {first['msg']}", field=field) from error
+    return in_sats(replace(whole.rule(), rule_id=RuleId("own"), version=1), trade)
