@@ -13,8 +13,12 @@ from axisor.features.execution.repository import reservation_state
 from axisor.features.margin_guard.policy import Spending
 from axisor.ports.clock import Clock
 
-DOUBT_KEPT: Final = timedelta(minutes=5)
-"""How long after its quiet period a top-up without visible effect counts against the limits."""
+DOUBT_KEPT: Final = timedelta(minutes=1)
+"""How long after its quiet period a top-up without visible effect counts against the limits.
+
+Absence is proof within the bound that the exchange keeps. "Spend at most" is to hold beyond it too: an effect that
+comes after the bound, as under an exchange in trouble, would otherwise meet sats that were spent a second time.
+"""
 
 
 class Wallet:
@@ -69,8 +73,6 @@ class Wallet:
         state = reservation_state(attempt.state)
         self._doubted.pop(key, None)
         if attempt.state is AttemptState.NOT_APPLIED and not isinstance(attempt.command, CashIn):
-            # Absence is proof only within the bound that the exchange keeps. Its sats stay counted for a while, so
-            # that an effect beyond the bound cannot carry a trade above its limit.
             left = attempt.quiet_until + DOUBT_KEPT - max(self._clock.now(), attempt.signed_at)
             if left > timedelta(0):
                 state = ReservationState.RESERVED
@@ -104,7 +106,14 @@ class Wallet:
             is_stopped=bool(self.stopped & {trade_id, self._account_id}),
             blocked_until=self.blocked_until,
             account_spent_sats=self.budget.running_spent_sats(running),
+            frees_at=self._frees_at(now),
         )
+
+    def _frees_at(self, now: datetime) -> datetime | None:
+        """Return when the next top-up without effect counts no more."""
+        if not self._doubted:
+            return None
+        return now + timedelta(seconds=min(self._doubted.values()) - self._clock.boottime_s())
 
     def _forget_doubts(self) -> None:
         now_s = self._clock.boottime_s()

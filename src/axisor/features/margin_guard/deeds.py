@@ -44,6 +44,7 @@ class Spending:
     blocked_until: datetime | None = None  # quiet time after an unclean takeover
     account_spent_sats: int = 0  # confirmed and pending, for all running trades of the account
     allotted_sats: int | None = None  # this trade's part of a balance that several trades in danger share
+    frees_at: datetime | None = None  # when sats that had no effect count against the limits no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

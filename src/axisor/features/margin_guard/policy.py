@@ -512,10 +512,10 @@ def _blocked_by_limits(facts: Facts, rule: GuardRule, rung: Rung, wanted_sats: i
     limits, spending = rule.limits, facts.spending
     least_sats = least_top_up_sats(wanted_sats)
     if limits.max_count is not None and spending.position_count >= limits.max_count:
-        return Hold(reason=HoldReason.COUNT_USED, rung=rung.key)
+        return Hold(reason=HoldReason.COUNT_USED, rung=rung.key, wake=WakeUps(at=spending.frees_at))
     for reason, left_sats in _left_of_limits(facts, rule):
         if left_sats < least_sats:
-            return Hold(reason=reason, rung=rung.key)
+            return Hold(reason=reason, rung=rung.key, wake=WakeUps(at=spending.frees_at))
     return None
 
 

@@ -182,6 +182,13 @@ def test_a_due_top_up_that_may_not_spend_says_why(
     assert held.wake.on_balance == (reason in {HoldReason.BALANCE_UNKNOWN, HoldReason.NO_BALANCE})
 
 
+def test_a_limit_that_is_used_by_what_had_no_effect_is_looked_at_again_when_that_counts_no_more() -> None:
+    frees_at = NOW + timedelta(seconds=60)
+    for used in ({"position_spent_sats": 400_000}, {"position_count": 2}):
+        of = guarded(TOP_UP_PRICE, spending=spending(frees_at=frees_at, **used))
+        assert hold(of, a_rule(max_count=2)).wake.at == frees_at
+
+
 @pytest.mark.parametrize(
     ("limits", "purse", "reason"),
     [
