@@ -6,7 +6,7 @@ Only a function is added: the release before this one runs on it.
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
