@@ -25,6 +25,7 @@ from axisor.api.routes import (
     instance,
     internal,
     market,
+    proofs,
     rules,
     stream,
 )
@@ -48,6 +49,7 @@ PARTS: Final = (
     coverage,
     cross,
     explanation,
+    proofs,
     evidence,
     history,
     market,

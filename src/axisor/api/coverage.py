@@ -62,6 +62,7 @@ def cover(
         problems=problems,
         rates=board.rates(account.exchange_account_id) or USUAL_RATES,
         needs_drill=Network(account.network) is not Network.PAPER,
+        drilled_until=state.drilled_until,
         now=now,
     )
 

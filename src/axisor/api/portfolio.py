@@ -19,6 +19,7 @@ from axisor.features.execution.positions import StoredPosition, list_positions
 from axisor.features.margin_guard.backstop import is_stop_due
 from axisor.features.margin_guard.coverage import Position
 from axisor.features.margin_guard.deeds import RungState
+from axisor.features.margin_guard.drills import find_drilled_until
 from axisor.features.margin_guard.plan import opening_cost_sats, plan
 from axisor.features.margin_guard.policy import Spending, full_room
 from axisor.features.margin_guard.repository import list_rung_states, read_rule_book
@@ -74,6 +75,8 @@ class AccountState:
     """None until it was read once."""
     spent: Spent
     is_spending_stopped: bool
+    drilled_until: datetime | None
+    """Until when the newest drill that passed counts; None where none did."""
 
     def trade(self, trade_id: TradeId) -> PreparedTrade:
         """Return one of the account's trades.
@@ -115,6 +118,7 @@ class _Rows:
     open_states: dict[TradeId, frozenset[AttemptState]]
     movements: dict[TradeId, Movements]
     rungs: dict[TradeId, dict[str, RungState]]
+    drilled_until: datetime | None
     cross: StoredCross | None
 
 
@@ -149,6 +153,7 @@ async def _read_rows(connection: AsyncConnection, account: ExchangeAccount, *, n
         open_states=states,
         movements=await repository.list_movements(connection, account_id, since=now - 2 * AFTER_A_RESCUE),
         rungs=await list_rung_states(connection, account_id),
+        drilled_until=await find_drilled_until(connection, account_id),
         cross=await find_cross(connection, account_id),
     )
 
@@ -224,6 +229,7 @@ def _prepare(row: _Rows, twins: list[StoredPosition]) -> AccountState:
         ),
         spent=row.spent,
         is_spending_stopped=is_stopped,
+        drilled_until=row.drilled_until,
     )
 
 

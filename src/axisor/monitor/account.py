@@ -41,6 +41,7 @@ from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.cross_guard import CrossGuard
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
+from axisor.monitor.drill_desk import DrillDesk
 from axisor.monitor.funding_desk import FundingDesk
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.health import AccountHealth, HealthTeller, wire_problems
@@ -262,9 +263,21 @@ class AccountRuntime:
             look_every_s=timing.far_s,
             goes=health.goes,
         )
+        drills = DrillDesk(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            decider=decider,
+            dispatcher=dispatcher,
+            scribe=scribe,
+            chronicle=chronicle,
+            clock=clock,
+            tasks=tasks,
+            goes=health.goes,
+        )
         self._desk = RequestDesk(
             account_desk=self._account_desk,
             take_backs=self._take_backs,
+            drills=drills,
             client=client,
             tasks=tasks,
             reader=reader,

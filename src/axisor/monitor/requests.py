@@ -10,7 +10,7 @@ from axisor.domain.trades import TradeStatus
 from axisor.domain.units import Price
 from axisor.features.execution.attempts import Cause, CauseKind, next_tag
 from axisor.features.execution.repository import AttemptExists, SpendingStopped
-from axisor.features.execution.requests import CommandRequest
+from axisor.features.execution.requests import CommandRequest, Wish
 from axisor.features.margin_guard.take_back import KeepReason
 from axisor.infra.tasks import TaskSet
 from axisor.monitor.account_desk import ACCOUNT_COMMANDS, AccountDesk
@@ -18,6 +18,7 @@ from axisor.monitor.book import AccountBook, WatchedTrade, open_tags
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
+from axisor.monitor.drill_desk import DrillDesk
 from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import REQUESTED, Scribe, requested_record
 from axisor.monitor.take_backs import TakeBackDesk
@@ -38,6 +39,7 @@ class RequestDesk:
         *,
         account_desk: AccountDesk,
         take_backs: TakeBackDesk,
+        drills: DrillDesk,
         client: ExchangeClient,
         tasks: TaskSet,
         reader: AccountReader,
@@ -51,6 +53,7 @@ class RequestDesk:
     ) -> None:
         self._account_desk = account_desk
         self._take_backs = take_backs
+        self._drills = drills
         self._client = client
         self._tasks = tasks
         self._reader = reader
@@ -92,8 +95,15 @@ class RequestDesk:
         if request.expires_at <= self._clock.now():
             self._chronicle.finish_request(request, "expired", None)
             return
+        if request.command == Wish.CHECK:
+            self._finish_once_read(request)
+            return
         if watched is None or watched.trade.status is not TradeStatus.RUNNING:
             self._refuse_unless_new(request)
+            return
+        if request.command == Wish.DRILL:
+            if (reason := await self._drills.begin(watched, request, cause)) is not None:
+                self._refuse(request, reason)
             return
         if request.command == CommandName.CASH_IN:
             await self._take_back(watched, request, cause)
@@ -127,14 +137,26 @@ class RequestDesk:
 
     def _refuse_unless_new(self, request: CommandRequest) -> None:
         """Refuse a request for a trade that does not run, once a reading after its arrival has agreed."""
+        if self._is_read_since(request):
+            self._refuse(request, "trade_not_running")
+
+    def _finish_once_read(self, request: CommandRequest) -> None:
+        """Have the account read, and say so once a reading that began after the request's arrival is stored."""
+        if self._is_read_since(request):
+            watched = self._book.trades.get(request.trade_id)
+            if watched is not None:
+                self._chronicle.store(watched, "reading", force=True)
+            self._chronicle.finish_request(request, "confirmed", None)
+
+    def _is_read_since(self, request: CommandRequest) -> bool:
         now_s = self._clock.boottime_s()
         arrived_s = self._arrived.setdefault(request.request_id, now_s)
         read_s = self._reader.read_boottime_s
         if read_s is None or read_s <= arrived_s:
             self._reader.read_soon()
-            return
+            return False
         del self._arrived[request.request_id]
-        self._refuse(request, "trade_not_running")
+        return True
 
     def _refuse(self, request: CommandRequest, reason: str) -> None:
         """Write down that nothing is sent for a request, and why."""

@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.units import ExchangeAccountId, TradeId
+
+
+class Wish(StrEnum):
+    """What a person may ask for beside the commands of the exchange."""
+
+    DRILL = "drill"
+    CHECK = "check"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.budget import Budget
 from axisor.features.execution.positions import StoredPosition, parse_row
 from axisor.features.execution.repository import list_trade_reservations
+from axisor.features.execution.requests import Wish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class CommandRequest:
     request_id: str
     user_id: UserId
     trade_id: TradeId
-    command: CommandName
+    command: CommandName | Wish
     arguments: dict[str, Any]
     status: str
     detail: str | None
@@ -302,13 +303,17 @@ def _account(row: Any) -> ExchangeAccount:
     )
 
 
+def _wish(name: str) -> CommandName | Wish:
+    return Wish(name) if name in Wish else CommandName(name)
+
+
 def _request(row: Any) -> CommandRequest:
     return CommandRequest(
         exchange_account_id=ExchangeAccountId(str(row["exchange_account_id"])),
         request_id=str(row["request_id"]),
         user_id=UserId(str(row["user_id"])),
         trade_id=TradeId(str(row["position_id"])),
-        command=CommandName(row["command"]),
+        command=_wish(row["command"]),
         arguments=row["arguments"],
         status=row["status"],
         detail=row["detail"],

@@ -13,6 +13,7 @@ from axisor.domain.errors import Conflict, NotFound, TradeNotRunning
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, TradeId, UserId
 from axisor.features.execution.positions import find_position
+from axisor.features.execution.requests import Wish
 from axisor.features.trading import repository
 from axisor.features.trading.repository import CommandRequest
 from axisor.infra import keys, outbox
@@ -111,6 +112,22 @@ class TradingService:
             user_id, exchange_account_id, trade_id, CommandName.CASH_IN, arguments, idempotency_key=idempotency_key
         )
 
+    async def request_drill(
+        self, *, user_id: UserId, exchange_account_id: ExchangeAccountId, trade_id: TradeId, idempotency_key: str
+    ) -> CommandRequest:
+        """Return the request for a drill on a trade, new or as stored under the same key; raises as `request_close`."""
+        return await self._request(
+            user_id, exchange_account_id, trade_id, Wish.DRILL, {}, idempotency_key=idempotency_key
+        )
+
+    async def request_check(
+        self, *, user_id: UserId, exchange_account_id: ExchangeAccountId, trade_id: TradeId
+    ) -> CommandRequest:
+        """Return the request that a trade be read at the exchange now; raises as `request_close`."""
+        return await self._request(
+            user_id, exchange_account_id, trade_id, Wish.CHECK, {}, idempotency_key=f"check:{new_id()}"
+        )
+
     async def get_request(self, *, user_id: UserId, request_id: str) -> CommandRequest:
         """Return a person's own request.
 
@@ -128,7 +145,7 @@ class TradingService:
         user_id: UserId,
         exchange_account_id: ExchangeAccountId,
         trade_id: TradeId,
-        command: CommandName,
+        command: CommandName | Wish,
         arguments: dict[str, Any],
         *,
         idempotency_key: str,
@@ -171,7 +188,7 @@ class TradingService:
         return stored
 
 
-def _check_possible(trade: Trade, command: CommandName, arguments: dict[str, Any]) -> None:
+def _check_possible(trade: Trade, command: CommandName | Wish, arguments: dict[str, Any]) -> None:
     if trade.status is not TradeStatus.RUNNING:
         raise TradeNotRunning(f"trade {trade.trade_id} is {trade.status}", trade_id=trade.trade_id)
     if command is CommandName.ADD_MARGIN:

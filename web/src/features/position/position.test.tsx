@@ -175,7 +175,7 @@ describe('proof', () => {
   });
   test('a difference from the exchange is never called agreement', async () => {
     const check: Check = { at, agrees: false, rows: [{ field: 'margin_sats', ours: 400_000, theirs: 400_100, difference: -100, unit: 'sats', age_s: 2 }] };
-    serve({ [`GET ${path}/check`]: () => ({ body: check }) });
+    serve({ [`POST ${path}/check`]: () => ({ body: check }) });
     renderPage(<CheckPanel trade={trade} />);
     await userEvent.click(screen.getByRole('button', { name: 'Check now' }));
     const status = await screen.findByRole('status');

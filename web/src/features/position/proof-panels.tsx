@@ -80,7 +80,7 @@ function DrillResult({ drill }: { drill: Drill }): ReactNode {
                   {step.method} {step.target} {step.answer_status !== null && <>→ {step.answer_status}</>}
                   {step.sent_at !== null && <> · {formatClock(step.sent_at, { milliseconds: true })}</>}
                 </p>
-                {step.detail !== null && <p className="text-xs text-muted">{step.detail}</p>}
+                {step.detail !== null && <p className="text-xs text-muted">{t(`drill.detail.${step.detail}`, { defaultValue: step.detail.replaceAll('_', ' ') })}</p>}
               </div>
             </li>
           );

@@ -73,5 +73,5 @@ export function useDrill(trade: Trade): UseQueryResult<Drill | null> {
 /** Reads everything again at the exchange; only when asked for. */
 export function useCheck(trade: Trade): UseQueryResult<Check> {
   const path = `${tradePath(trade)}/check`;
-  return useQuery({ queryKey: ['check', path], enabled: false, queryFn: ({ signal }) => call(path, { schema: Check, signal }), retry: false });
+  return useQuery({ queryKey: ['check', path], enabled: false, queryFn: ({ signal }) => call(path, { method: 'POST', body: {}, schema: Check, signal }), retry: false });
 }

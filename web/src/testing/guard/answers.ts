@@ -131,7 +131,7 @@ function tradeAnswer(question: GuardQuestion, trade: FixtureTrade, rest: string)
   if (route === 'GET rescues') return ok({ items: rescuesOf(world, trade) });
   if (route === 'GET drill') return ok(drills.get(trade.id) ?? null);
   if (route === 'POST drill') return ok(startDrill(trade));
-  if (route === 'GET check') return ok(checkOf(trade));
+  if (route === 'POST check') return ok(checkOf(trade));
   if (route === 'GET take-back') {
     return ok({ amount_sats: trade.added, returnable_sats: trade.added, from_profit_sats: 0, from_margin_sats: trade.added, realizes_profit: false, liquidation_price: trade.initialLiquidation, room_share: 1, safety_stop_price: trade.stop, held_by: null, held_until: null });
   }
