@@ -110,3 +110,24 @@ async def test_a_rule_that_would_act_at_once_on_the_cross_position_is_refused_wi
     assert refused.status_code == 422, refused.text
     assert refused.json()["code"] == "fires_now"
     assert refused.json()["context"]["mark_price"] > 60_300
+
+
+async def test_why_nothing_happens_to_the_cross_position_is_said_step_by_step(api: ApiHarness) -> None:
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    await api.the_price_is(62_000.0)
+    await api.a_heartbeat(account)
+    path = f"/api/v1/accounts/{account}/cross"
+    assert (await page.get(f"{path}/why-not")).json()["next"]["code"] == "not_running"
+    assert (await page.get(f"{path}/why")).json()["items"] == []
+
+    await a_cross_long(api, account)
+    assert (await page.put(f"{path}/guard/rule", {"rule": a_body(), "version": 0})).status_code == 200
+    found = (await page.get(f"{path}/why-not")).json()
+
+    assert [(step["key"], step["ready"], step["is_due"]) for step in found["steps"]] == [
+        ("warn", True, False),
+        ("top_up", True, False),
+    ]
+    assert found["next"]["code"] == "price"
+    assert (await page.get(f"{path}/why")).json() == {"items": [], "next_cursor": None}

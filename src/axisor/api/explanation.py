@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.api.portfolio import AccountState, PreparedTrade
+from axisor.domain.commands import CommandName
 from axisor.domain.liquidation import isolated_liquidation_price
 from axisor.domain.trades import PositionSide
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
@@ -19,7 +20,7 @@ from axisor.features.margin_guard.coverage import Position, Reason, ReasonCode
 from axisor.features.margin_guard.deeds import Facts, HoldReason, PendingTopUp, WakeUps
 from axisor.features.margin_guard.explain import StepStanding, WhyNot, why_not
 from axisor.features.margin_guard.follow_up import FollowUp, Present, follow_up
-from axisor.features.margin_guard.marks import with_margin
+from axisor.features.margin_guard.marks import full_room, with_margin
 from axisor.features.margin_guard.rescues import (
     LOOK_AGAIN_AFTER,
     end_of,
@@ -39,6 +40,8 @@ type Figure = str | int | float | bool | None
 MOST_RESCUES: Final = 50
 HELD_ACTIONS: Final = frozenset({"hold", "keep", "refuse"})
 REQUESTED: Final = "requested"
+_TOP_UPS: Final = frozenset({CommandName.ADD_MARGIN, CommandName.CROSS_DEPOSIT})
+_ENDS: Final = frozenset({CommandName.CLOSE_TRADE, CommandName.CLOSE_CROSS, CommandName.REDUCE_CROSS})
 BLIND: Final = frozenset(
     {
         ReasonCode.PRICE_STALE,
@@ -309,7 +312,7 @@ def sentence_of(action: str, reason: str, inputs: Mapping[str, Any]) -> SayingVi
 
 
 def why_not_view(
-    prepared: PreparedTrade,
+    position: Position | None,
     *,
     quote: Quote | None,
     attempts: Sequence[Attempt],
@@ -317,25 +320,28 @@ def why_not_view(
     is_account_guarded: bool,
     now: datetime,
 ) -> WhyNotView:
-    """Return where every step of a trade's rule stands at a quote.
+    """Return where every step of the rule of a trade, or of the cross position, stands at a quote.
 
     Args:
-        attempts: What was sent for the trade and may still matter.
+        position: What runs; None where nothing does.
+        attempts: What was sent for the account and may still matter.
         problems: What is wrong with the account's data or its guard.
     """
-    position, rule, trade = prepared.cover, prepared.guard.rule, prepared.position.trade
+    at = instant(now)
+    if position is None:
+        shown_price = None if quote is None else usd_number(quote.last_price)
+        return WhyNotView(at=at, price=shown_price, steps=(), next=SayingView(code="not_running", data={}))
+    rule, trade = position.rule, position.trade
     price = None
     if quote is not None:
         worst = min if trade.side is PositionSide.LONG else max
         price = worst(quote.last_price, quote.closing_price(trade.side))
-    at, shown_price = instant(now), None if price is None else usd_number(price)
-    if position is None:
-        return WhyNotView(at=at, price=shown_price, steps=(), next=SayingView(code="not_running", data={}))
+    shown_price = None if price is None else usd_number(price)
     if not is_account_guarded or not position.is_guarded or rule is None:
         return WhyNotView(at=at, price=shown_price, steps=(), next=SayingView(code="not_guarded", data={}))
     if price is None:
         return WhyNotView(at=at, price=None, steps=(), next=SayingView(code="price_unknown", data={}))
-    facts = _facts(prepared, position, price, attempts, problems)
+    facts = _facts(position, price, attempts, problems)
     found = why_not(facts, rule, now=now)
     blind = tuple(_saying(problem) for problem in problems if problem.code in BLIND)
     return WhyNotView(
@@ -346,15 +352,13 @@ def why_not_view(
     )
 
 
-def _facts(
-    prepared: PreparedTrade, position: Position, price: Price, attempts: Sequence[Attempt], problems: Sequence[Reason]
-) -> Facts:
+def _facts(position: Position, price: Price, attempts: Sequence[Attempt], problems: Sequence[Reason]) -> Facts:
     """Return what a decision now would be made from, as far as it is stored: no speed, no source but the balance."""
     open_attempts = [each for each in attempts if each.trade_id == position.trade_id and each.is_open]
     return Facts(
         trade=position.trade,
         trigger_price=price,
-        full_room=prepared.full_room,
+        full_room=full_room(position.trade) if position.cross_room is None else position.cross_room,
         rungs=position.rungs,
         pending=tuple(
             PendingTopUp(
@@ -364,15 +368,16 @@ def _facts(
                 quiet_until=each.quiet_until,
             )
             for each in open_attempts
-            if each.command.name.value == "add_margin" and each.amount_sats is not None
+            if each.command.name in _TOP_UPS and each.amount_sats is not None
         ),
-        spending=replace(prepared.guard.spending, blocked_until=_takeover_until(problems)),
+        spending=replace(position.spending, blocked_until=_takeover_until(problems)),
         own_stop_price=position.own_stop_price,
         is_stop_removed=position.is_stop_removed,
         is_stop_pending=any(each.command.name.value == "set_stop_loss" for each in open_attempts),
-        is_close_pending=any(each.command.name.value == "close_trade" for each in open_attempts),
+        is_close_pending=any(each.command.name in _ENDS for each in open_attempts),
         seconds_to_liquidation=None,
         fee_rate=position.fee_rate,
+        is_cross=position.cross_room is not None,
     )
 
 

@@ -77,6 +77,7 @@ class CrossWatch:
         self._read_s: float | None = None
         self._began_s = clock.boottime_s()
         self._changed_s = float("-inf")
+        self._is_refused = False
         self._guarded_since: datetime | None = None
         self.position: CrossPositionFact | None = None
         self.watched: WatchedTrade | None = None
@@ -111,7 +112,12 @@ class CrossWatch:
         return sorted(found, key=lambda attempt: attempt.signed_at)
 
     def problems(self, now_s: float) -> list[Reason]:
-        """Return that the position has not been read for too long; whether there is one is not known either."""
+        """Return that the position has not been read for too long; whether there is one is not known either.
+
+        A key that may not look at the cross margin is its owner's choice: of what was never seen nothing is promised.
+        """
+        if self._is_refused and self.watched is None:
+            return []
         age_s = now_s - (self._began_s if self._read_s is None else self._read_s)
         if age_s <= max(LEAST_UNREAD_S, 2 * self._timing.far_s):
             return []
@@ -144,10 +150,12 @@ class CrossWatch:
         while True:
             try:
                 await self.read()
-                failures = 0
+                failures, self._is_refused = 0, False
             except ExchangeAuthFailed as error:
                 failures += 1
-                log.warning("cross_reading_refused", account=self._account_id, error=error.message)
+                if not self._is_refused:
+                    log.warning("cross_reading_refused", account=self._account_id, error=error.message)
+                self._is_refused = True
             except ExchangeError as error:
                 failures += 1
                 log.warning("cross_reading_failed", account=self._account_id, error=error.message)
@@ -159,6 +167,8 @@ class CrossWatch:
             self._read_now.clear()
 
     def _interval_s(self, failures: int) -> float:
+        if self._is_refused and self.watched is None:
+            return self._timing.far_s
         if failures:
             return min(MOST_BACK_OFF_S, 0.25 * (1 << min(failures, 10)))
         if self.watched is None:

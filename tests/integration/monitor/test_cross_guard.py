@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from tests.factories.commands import ask
 from tests.factories.paper_server import Keys, PaperServer, a_paper_server
+from tests.factories.venue_clients import a_client
 from tests.fixtures.stack import hold_rule
 from tests.integration.monitor.conftest import MakeScene, Scene, until
 from tests.integration.monitor.test_funding import is_replayed
 from tests.integration.monitor.test_paper_outcomes import FAULTS, an_account_scene
 
+from axisor.adapters.lnmarkets.auth import Credentials
 from axisor.domain.units import Price
 from axisor.features.margin_guard.repository import save_rule
 from axisor.features.margin_guard.rule import GuardRule
@@ -209,3 +211,22 @@ async def test_a_position_opened_anew_has_its_limits_anew(server: PaperServer, m
 async def _is_flat(scene: Scene) -> bool:
     rows = await scene.rows("select quantity_usd from cross_position where exchange_account_id = :account")
     return bool(rows) and rows[0]["quantity_usd"] == 0
+
+
+async def test_a_key_that_may_not_look_at_the_cross_margin_leaves_the_trades_their_promise(
+    server: PaperServer, make_scene: MakeScene
+) -> None:
+    allowed = ["account:read", "futures:isolated:read", "futures:isolated:write"]
+    keys = await server.create_account(scopes=allowed)
+    client = a_client(server.addresses.rest_url, credentials=Credentials(keys.key, keys.secret, keys.passphrase))
+    scene = await make_scene(client=client)
+    try:
+        await scene.start()
+        watch = scene.runtime._cross.watch
+        await until(lambda: watch._is_refused, what="the reading is refused")
+
+        assert watch.problems(scene.clock.boottime_s() + 600) == []
+        assert "account_unread" not in [problem["code"] for problem in scene.runtime.status()["problems"]]
+    finally:
+        await scene.stop()
+        await client.close()

@@ -1,18 +1,22 @@
 """The cross position of an account, and what its guard will do."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from axisor.api.coverage import cover, coverage_view
 from axisor.api.cross import PreparedCross
+from axisor.api.explanation import WhyNotView, WhyPage, read_why, why_not_view
 from axisor.api.portfolio import AccountState, read_portfolio
 from axisor.api.routes.parts import AccountIdDependency, ServicesDependency
 from axisor.api.services import Services
+from axisor.domain.errors import NotFound
 from axisor.domain.pnl import pnl_sats
-from axisor.domain.units import usd_number
+from axisor.domain.units import TradeId, usd_number
 from axisor.features.accounts.auth import ViewerDependency
+from axisor.features.execution.repository import list_attempts
 from axisor.features.margin_guard.ladder import MarkView, mark_views
 from axisor.features.margin_guard.schemas import RuleDocument, Scope, rule_document
 from axisor.features.trading.coverage_views import CoverageView
@@ -76,6 +80,56 @@ async def get_cross(
     if state.cross is None:
         return answer({"position": None, "guard": None})
     return answer({"position": _position(services, state, state.cross), "guard": _guard(state.cross)})
+
+
+@router.get(
+    "/accounts/{exchange_account_id}/cross/why",
+    response_model=WhyPage,
+    summary="What was done about the cross position or held, newest first",
+)
+async def list_cross_why(
+    services: ServicesDependency,
+    caller: ViewerDependency,
+    exchange_account_id: AccountIdDependency,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    portfolio = await read_portfolio(services.database, caller.user_id, now=services.clock.now())
+    cross = portfolio.account(exchange_account_id).cross
+    if cross is None:
+        return answer(WhyPage(items=(), next_cursor=None))
+    position_id = TradeId(cross.stored.position.position_id)
+    async with services.database.transaction(user_id=caller.user_id) as connection:
+        before = None if cursor is None else str(cursor)
+        page = await read_why(connection, exchange_account_id, position_id, limit=limit, before=before)
+    if page is None:
+        raise NotFound("decision", str(cursor))
+    return answer(page)
+
+
+@router.get(
+    "/accounts/{exchange_account_id}/cross/why-not",
+    response_model=WhyNotView,
+    summary="Why nothing happens to the cross position now, step by step",
+)
+async def get_cross_why_not(
+    services: ServicesDependency, caller: ViewerDependency, exchange_account_id: AccountIdDependency
+) -> Response:
+    now = services.clock.now()
+    state = (await read_portfolio(services.database, caller.user_id, now=now)).account(exchange_account_id)
+    async with services.database.transaction(user_id=caller.user_id) as connection:
+        attempts = await list_attempts(connection, exchange_account_id, now=now)
+    is_guarded = state.account.is_guarded
+    return answer(
+        why_not_view(
+            None if state.cross is None else state.cross.cover,
+            quote=services.hub.quote,
+            attempts=attempts,
+            problems=services.board.problems(exchange_account_id) if is_guarded else [],
+            is_account_guarded=is_guarded,
+            now=now,
+        )
+    )
 
 
 def _position(services: Services, state: AccountState, cross: PreparedCross) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def get_why_not(
     is_guarded = state.account.is_guarded
     return answer(
         why_not_view(
-            prepared,
+            prepared.cover,
             quote=services.hub.quote,
             attempts=attempts,
             problems=services.board.problems(exchange_account_id) if is_guarded else [],

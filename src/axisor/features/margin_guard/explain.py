@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from axisor.domain.trades import TradeStatus
 from axisor.domain.units import Price
+from axisor.features.margin_guard.cross_policy import decide_cross
 from axisor.features.margin_guard.deeds import Facts, Hold, HoldReason, WakeUps
 from axisor.features.margin_guard.marks import is_at_or_beyond
 from axisor.features.margin_guard.policy import decide, decide_step, due_price, exposed_trade, room_share_of
@@ -48,7 +49,7 @@ class WhyNot:
 
 def why_not(facts: Facts, rule: GuardRule, *, now: datetime) -> WhyNot:
     """Return where every step of a rule stands at these facts."""
-    decision = decide(facts, rule, now=now)
+    decision = decide_cross(facts, rule, now=now) if facts.is_cross else decide(facts, rule, now=now)
     if facts.trade.status is not TradeStatus.RUNNING or facts.is_close_pending:
         assert isinstance(decision, Hold)
         return WhyNot(steps=(), held_by=decision.reason, is_acting=False, wake=decision.wake)
@@ -76,6 +77,8 @@ def _standing(facts: Facts, rule: GuardRule, key: str, *, now: datetime) -> Step
     there = facts if is_reached else replace(facts, trigger_price=mark)
     answer = decide_step(there, rule, rung, room_share_of(there), now=now) if is_ready else None
     hold = answer if isinstance(answer, Hold) else None
+    if facts.is_cross and hold is not None and hold.reason is HoldReason.NOTHING_TO_REDUCE:
+        hold = None  # an order reduces it
     return StepStanding(
         key=key,
         mark_price=mark,
