@@ -1,5 +1,6 @@
 """Rules of every scope over HTTP: whole bodies, inheritance, versions, refusals that name the price or the field."""
 
+import asyncio
 import copy
 import uuid
 from dataclasses import replace
@@ -182,6 +183,15 @@ async def test_a_stale_version_is_refused_at_every_scope_and_after_a_rule_was_ta
         assert (await page.put(path, {"rule": rule, "version": 0})).json()["version"] == 3
 
 
+async def test_of_people_who_edit_at_once_one_is_heard_and_the_others_are_told(api: ApiHarness) -> None:
+    page, _, _, trade = await a_guarded_trade(api)
+    async with asyncio.TaskGroup() as tasks:
+        body = {"rule": a_body(), "version": 0}
+        saves = [tasks.create_task(page.put(f"{trade}/guard/rule", body)) for _ in range(5)]
+    assert sorted(save.result().status_code for save in saves) == [200, 409, 409, 409, 409]
+    assert {save.result().json().get("code") for save in saves} == {None, "stale_version"}
+
+
 async def test_a_rule_that_would_act_at_once_is_refused_with_the_price_that_shows_it(api: ApiHarness) -> None:
     page, _, account, trade = await a_guarded_trade(api)
     await api.the_price_is(60_700)
@@ -293,6 +303,14 @@ async def test_presets_come_with_the_trade_s_numbers_and_hold_not_above_50x(api:
         "hold_longer": (False, "too_much_leverage"),
         "cut": (True, None),
     }
+
+
+async def test_whoever_picks_a_preset_for_a_trade_may_spend_more_on_it_than_on_others(api: ApiHarness) -> None:
+    page, _, account, trade = await a_guarded_trade(api)
+    assert (await page.put(f"{account}/guard/rule", {"rule": FOR_MANY, "version": 0})).status_code == 200
+    presets = {each["preset"]: each for each in (await page.get(f"{trade}/guard/rule")).json()["presets"]}
+    limits = presets["hold_longer"]["rule"]["limits"]
+    assert (limits["position_sats"], limits["max_count"]) == (800_000, 5)
 
 
 async def test_a_preset_s_own_body_can_be_saved_as_it_is(api: ApiHarness) -> None:

@@ -16,16 +16,6 @@ from axisor.features.margin_guard.rule import Preset
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RULE = {
-    "top_up_share": 0.4,
-    "refill_share": 1,
-    "position_limit_sats": 300_000,
-    "max_count": 2,
-    "stop_share": 0.12,
-    "warn_share": 0.6,
-    "version": 1,
-}
-
 
 def key() -> dict[str, str]:
     return {"Idempotency-Key": uuid.uuid4().hex}
@@ -129,9 +119,8 @@ async def test_everything_of_another_person_is_not_found(api: ApiHarness) -> Non
     answers = [
         await stranger.get(f"/api/v1/accounts/{account}/trades"),
         await stranger.get(of_trade),
-        await stranger.get(f"{of_trade}/rule"),
-        await stranger.put(f"{of_trade}/rule", RULE),
-        await stranger.post(f"{of_trade}/rule/preview", RULE),
+        await stranger.get(f"{of_trade}/guard/rule"),
+        await stranger.put(f"{of_trade}/guard", {"is_guarded": False}),
         await stranger.post(f"{of_trade}/close", headers=key()),
         await stranger.post(f"{of_trade}/add-margin", {"amount_sats": 1000}, headers=key()),
         await stranger.get(f"/api/v1/requests/{request.json()['request_id']}"),
@@ -151,7 +140,7 @@ async def test_a_viewer_may_look_and_not_touch(api: ApiHarness) -> None:
     assert len(await trades_of(page, account)) == 1
     of_trade = f"/api/v1/accounts/{account}/trades/{trade.trade_id}"
     answers = [
-        await page.put(f"{of_trade}/rule", RULE),
+        await page.put(f"{of_trade}/guard", {"is_guarded": False}),
         await page.post(f"{of_trade}/close", headers=key()),
         await page.post(f"{of_trade}/add-margin", {"amount_sats": 1000}, headers=key()),
         await page.post(f"{of_trade}/take-back", {}, headers=key()),
@@ -238,99 +227,6 @@ async def test_a_trade_that_has_ended_takes_no_request(api: ApiHarness) -> None:
     await api.a_trade(account, ended)
     answer = await page.post(f"/api/v1/accounts/{account}/trades/{ended.trade_id}/close", headers=key())
     assert (answer.status_code, answer.json()["code"]) == (409, "trade_not_running")
-
-
-async def test_a_preview_shows_steps_cost_and_the_end_without_saving(api: ApiHarness) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule"
-    shown = (await page.post(f"{path}/preview", RULE | {"top_up_share": 0.5, "position_limit_sats": 400_000})).json()
-    assert (shown["top_up_price"], shown["first_top_up_sats"]) == (60_784.5, 207_947)
-    assert shown["liquidation_after_price"] == shown["steps"][0]["liquidation_price"] == 58_446.5
-    assert sum(step["sats"] for step in shown["steps"]) == 400_000
-    assert shown["worst_case_sats"] == shown["stop_returns_sats"] - 420_399 - 400_000
-    assert (await page.get(path)).json()["version"] == 1
-
-
-async def test_a_saved_rule_is_the_next_version_and_everybody_hears_of_it(api: ApiHarness) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    await api.the_price_is(61_900)
-    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule"
-    saved = await page.put(path, RULE)
-    assert saved.status_code == 200, saved.text
-    assert saved.json() | {"rule_id": ""} == {
-        "rule_id": "",
-        "version": 2,
-        "preset": "custom",
-        "warn_share": 0.6,
-        "top_up_share": 0.4,
-        "refill_share": 1.0,
-        "position_limit_sats": 300_000,
-        "account_day_limit_sats": 900_000,
-        "max_count": 2,
-        "reserve_sats": 360_000,
-        "stop_share": 0.12,
-        "cut_share": None,
-        "takes_back": False,
-    }
-    (activity,) = (await page.get("/api/v1/activity")).json()["items"]
-    assert (activity["kind"], activity["trade_id"]) == ("rule_changed", trade.trade_id)
-
-
-async def test_the_numbers_of_a_preset_bear_its_name(api: ApiHarness) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    await api.the_price_is(61_900)
-    body = RULE | {"top_up_share": 0.5, "position_limit_sats": 800_000, "max_count": 5}
-    saved = await page.put(f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule", body)
-    assert saved.json()["preset"] == "hold_longer"
-
-
-async def test_of_two_people_who_edit_at_once_the_second_is_told(api: ApiHarness) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    await api.the_price_is(61_900)
-    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule"
-    async with asyncio.TaskGroup() as tasks:
-        saves = [tasks.create_task(page.put(path, RULE)) for _ in range(5)]
-    statuses = sorted(save.result().status_code for save in saves)
-    assert statuses == [200, 409, 409, 409, 409]
-    assert {save.result().json().get("code") for save in saves} == {None, "stale_version"}
-
-
-async def test_a_rule_that_would_act_at_once_is_refused_with_the_price_that_shows_it(api: ApiHarness) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    await api.the_price_is(61_000)
-    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule"
-    answer = await page.put(path, RULE | {"warn_share": 0.95, "top_up_share": 0.9})
-    assert (answer.status_code, answer.json()["code"]) == (422, "fires_now")
-    assert answer.json()["context"] == {"mark_price": 61_753.5, "last_price": 61_000.0}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"stop_share": 0.5},
-        {"refill_share": 0.3},
-        {"top_up_share": 0.2},
-        {"warn_share": 0.4},
-        {"warn_share": 1.5},
-    ],
-)
-async def test_a_rule_that_contradicts_itself_is_refused(api: ApiHarness, change: dict[str, float]) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    answer = await page.put(f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule", RULE | change)
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_rule")
-    assert answer.json()["errors"]
 
 
 async def test_stop_spending_answers_with_what_had_left_already(api: ApiHarness) -> None:
@@ -511,14 +407,3 @@ async def test_taking_back_is_a_request_like_any_other(api: ApiHarness) -> None:
     assert (first.status_code, first.json()["command"], first.json()["status"]) == (200, "cash_in", "requested")
     assert again.json()["request_id"] == first.json()["request_id"]
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
-
-
-async def test_a_rule_may_say_that_sats_are_taken_back_by_themselves(api: ApiHarness) -> None:
-    page = await api.a_page()
-    account = await api.an_account(page.user)
-    trade = await api.a_trade(account, preset=Preset.HOLD)
-    path = f"/api/v1/accounts/{account}/trades/{trade.trade_id}/rule"
-    assert (await page.get(path)).json()["takes_back"] is False
-    assert (await page.put(path, RULE | {"takes_back": True})).json()["takes_back"] is True
-    kept = await page.put(path, RULE | {"version": 2})
-    assert kept.json()["takes_back"] is True, "an edit that does not name it leaves it"

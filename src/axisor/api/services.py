@@ -24,7 +24,6 @@ from axisor.features.accounts.service import AccountsService
 from axisor.features.accounts.tokens import AccessTokens
 from axisor.features.demo.service import DemoService
 from axisor.features.margin_guard.rule_desk import RuleDesk
-from axisor.features.margin_guard.service import RulesService
 from axisor.features.trading.service import TradingService
 from axisor.features.trading.spending import SpendingService
 from axisor.infra.clock import SystemClock
@@ -47,7 +46,6 @@ class Services:
     doorkeeper: Doorkeeper
     trading: TradingService
     spending: SpendingService
-    rules: RulesService
     rule_desk: RuleDesk
     board: WatchBoard
     hub: Hub
@@ -102,7 +100,6 @@ def build(
         ),
         trading=TradingService(database=database, valkey=valkey, clock=clock),
         spending=SpendingService(database=database, valkey=valkey, clock=clock),
-        rules=RulesService(database=database, valkey=valkey, clock=clock),
         rule_desk=RuleDesk(database=database, valkey=valkey, clock=clock),
         board=board,
         hub=Hub(database=database, valkey=valkey, accounts=accounts, board=board, clock=clock, demo=demo_state),

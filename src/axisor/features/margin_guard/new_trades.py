@@ -60,14 +60,17 @@ def is_offered(preset: Preset, trade: Trade) -> bool:
     return preset not in {Preset.HOLD, Preset.HOLD_LONGER} or entry_leverage(trade) <= HOLD_MAX_LEVERAGE
 
 
-def preset_for(preset: Preset, trade: Trade, *, rule_id: RuleId, version: int, wide: GuardRule | None) -> GuardRule:
+def preset_for(
+    preset: Preset, trade: Trade, *, rule_id: RuleId, version: int, wide: GuardRule | None, is_capped: bool = True
+) -> GuardRule:
     """Return a preset with the numbers of one trade, within what the wider rule says.
 
-    Where the wider rule tops up, its limit per trade and its count are not exceeded. Its limits of the whole account,
-    the balance it never touches and how a top-up is funded hold by inheritance.
+    The wider rule's limits of the whole account, the balance it never touches and how a top-up is funded hold by
+    inheritance.
 
     Args:
         wide: What holds for the trade without a rule of its own, its limits in sats.
+        is_capped: Whether the limit per trade and the count of a wider rule that tops up are not exceeded.
 
     Raises:
         InvalidRule: a top-up preset above 50x, or `custom`.
@@ -82,7 +85,7 @@ def preset_for(preset: Preset, trade: Trade, *, rule_id: RuleId, version: int, w
     if wide is None:
         return rule
     limits = rule.limits
-    if rule.tops_up and wide.tops_up:
+    if is_capped and rule.tops_up and wide.tops_up:
         counts = [count for count in (limits.max_count, wide.limits.max_count) if count is not None]
         limits = replace(
             limits,

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.errors import Conflict as StoredDiffers
-from axisor.domain.errors import InvalidRule, NotFound, NotPermitted, TradeNotRunning
+from axisor.domain.errors import DomainError, InvalidRule, NotFound, NotPermitted, TradeNotRunning
 from axisor.domain.trades import Trade, TradeStatus
 from axisor.domain.units import ExchangeAccountId, Price, RuleId, TradeId, UserId, usd_number
 from axisor.features.execution.cross_positions import StoredCross, find_cross
@@ -31,7 +31,6 @@ from axisor.features.margin_guard.plan import fires_now
 from axisor.features.margin_guard.repository import AccountScope, CrossScope, RuleScope, TradeScope, UserScope
 from axisor.features.margin_guard.rule import HOLD_MAX_LEVERAGE, NEAREST_MARK_DISTANCE, GuardRule, Preset, preset_rule
 from axisor.features.margin_guard.rulebook import NO_RULE_VERSION, NewTrades, RuleBook
-from axisor.features.margin_guard.service import FiresNow
 from axisor.features.margin_guard.steps import AtPrice
 from axisor.features.notifications.events import Activity, ActivityKind, Severity
 from axisor.features.notifications.service import record
@@ -48,6 +47,12 @@ log = structlog.get_logger(__name__)
 
 PRESETS = (Preset.WATCH, Preset.HOLD, Preset.HOLD_LONGER, Preset.CUT)
 TOO_MUCH_LEVERAGE = "too_much_leverage"
+
+
+class FiresNow(DomainError):
+    """The price has passed a mark of the rule already: saving it would act at once."""
+
+    code = "fires_now"
 
 
 class RuleConflicts(StoredDiffers):
@@ -645,7 +650,8 @@ def _check_for_many(rule: GuardRule) -> None:
 def _offered(preset: Preset, trade: Trade, wide: GuardRule | None) -> OfferedPreset:
     if not is_offered(preset, trade):
         return OfferedPreset(preset=preset, rule=None, reason=TOO_MUCH_LEVERAGE)
-    rule = preset_for(preset, trade, rule_id=RuleId(""), version=NO_RULE_VERSION, wide=wide)
+    # Whoever picks one for a trade sees its figures, and may spend more on this trade than on others.
+    rule = preset_for(preset, trade, rule_id=RuleId(""), version=NO_RULE_VERSION, wide=wide, is_capped=False)
     return OfferedPreset(preset=preset, rule=rule)
 
 

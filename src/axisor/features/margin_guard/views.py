@@ -15,47 +15,6 @@ from axisor.infra.wire import optional_instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nights:
-    """Counts out of 100 nights like those of one year, for a rule like this one."""
-
-    nights: int
-    leverage: int
-    top_up_share: float
-    position_limit_share: float
-    """What the rule that was simulated may spend, in entry margins."""
-    died_unguarded: int
-    acted: int
-    saved: int
-    better_than_liquidation: int
-    worse_than_liquidation: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewStep:
-    price: float
-    sats: int
-    liquidation_price: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a rule would do to a trade as the price goes on toward liquidation, and what that would cost."""
-
-    warn_price: float | None
-    top_up_price: float | None
-    first_top_up_sats: int | None
-    liquidation_after_price: float | None
-    steps: tuple[PreviewStep, ...]
-    covered_to_price: float | None
-    safety_stop_price: float | None
-    stop_returns_sats: int | None
-    worst_case_sats: int
-    unguarded_worst_case_sats: int
-    nights: Nights | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardFacts:
     """Everything that the owner of a guarded trade sees of its guard and that does not follow from the price."""
 
@@ -165,29 +124,6 @@ def take_back_view(plan: TakeBack | Keep, *, returnable_sats: int) -> TakeBackVi
         safety_stop_price=_usd(plan.stop_after),
         held_by=None,
         held_until=None,
-    )
-
-
-def preview(plan: Plan, nights: Nights | None) -> Preview:
-    """Return a plan as the editor of a rule shows it, with what rules like it did to a hundred nights."""
-    first = plan.steps[0] if plan.steps else None
-    return Preview(
-        warn_price=_usd(plan.warn_price),
-        top_up_price=_usd(plan.top_up_price),
-        first_top_up_sats=None if first is None else first.sats,
-        liquidation_after_price=None if first is None else usd_number(first.liquidation_price),
-        steps=tuple(
-            PreviewStep(
-                price=usd_number(step.price), sats=step.sats, liquidation_price=usd_number(step.liquidation_price)
-            )
-            for step in plan.steps
-        ),
-        covered_to_price=_usd(plan.covered_to_price),
-        safety_stop_price=_usd(plan.safety_stop_price),
-        stop_returns_sats=plan.final_stop_returns_sats if plan.ends_at_stop else None,
-        worst_case_sats=plan.worst_case_sats,
-        unguarded_worst_case_sats=plan.unguarded_worst_case_sats,
-        nights=nights,
     )
 
 

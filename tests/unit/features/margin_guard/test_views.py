@@ -13,7 +13,7 @@ from axisor.features.execution.attempts import AttemptState
 from axisor.features.margin_guard.plan import plan
 from axisor.features.margin_guard.policy import Spending
 from axisor.features.margin_guard.rule import GuardRule, Preset, preset_rule
-from axisor.features.margin_guard.views import GuardFacts, guard_state, guard_view, preview
+from axisor.features.margin_guard.views import GuardFacts, guard_state, guard_view
 
 TIER_0 = Fraction(1, 1000)
 
@@ -99,8 +99,3 @@ def test_stopped_spending_leaves_the_safety_stop_and_promises_no_top_up() -> Non
 )
 def test_the_gravest_that_is_true_is_said(guard: GuardFacts, is_watched: bool, last: float, state: str) -> None:
     assert guard_state(a_long(), guard, quote=quote(last), is_watched=is_watched) == state
-
-
-def test_a_preview_without_top_ups_names_none() -> None:
-    shown = preview(plan(a_long(), a_rule(Preset.WATCH), spending(), fee_rate=TIER_0), None)
-    assert (shown.steps, shown.first_top_up_sats, shown.liquidation_after_price, shown.nights) == ((), None, None, None)
