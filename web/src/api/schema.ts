@@ -99,7 +99,7 @@ export const Account = z.object({
   spent_24h_sats: sats,
   watch: Watch,
   is_spending_stopped: z.boolean(),
-  coverage: Coverage.nullish(),
+  coverage: Coverage.nullable(),
 });
 
 export const Rule = z.object({
@@ -183,7 +183,7 @@ export const Trade = z.object({
   facts_source: z.string().nullable(),
   twin_trade_id: z.string().nullable(),
   kept_sats: sats.nullable(),
-  coverage: Coverage.nullish(),
+  coverage: Coverage.nullable(),
 });
 
 export const Preset = z.enum(['watch', 'hold', 'hold_longer', 'cut', 'custom']);
@@ -234,7 +234,7 @@ export const RuleDocument = RuleBody.extend({
   version: z.number().int(),
   scope: z.enum(['user', 'account', 'trade', 'cross']),
 });
-export const NewTrades = z.object({ preset: Preset, is_chosen: z.boolean(), version: z.number().int().optional() });
+export const NewTrades = z.object({ preset: Preset, is_chosen: z.boolean(), version: z.number().int() });
 /** The rules of one scope: its own, what it would inherit, and what holds. */
 export const RuleView = z.object({
   own: RuleDocument.nullable(),
@@ -252,6 +252,8 @@ export const Conflict = z.object({
   kind: z.string(),
   steps: z.array(z.string()),
   path: z.array(z.object({ price, what: z.string(), step: z.string().nullable() })),
+  /** The trade it was found on; null where there is but one. */
+  trade_id: z.string().nullable(),
 });
 export const NightsCard = z.object({
   preset: Preset,
@@ -296,11 +298,11 @@ export const LadderPreview = z.object({
   marks: z.array(LadderMark),
   events: z.array(LadderEvent),
   covered_to_price: price.nullable(),
-  worst_case_sats: sats.nullable(),
-  unguarded_worst_case_sats: sats.nullable(),
+  worst_case_sats: sats,
+  unguarded_worst_case_sats: sats,
   stop_returns_sats: sats.nullable(),
   expected_funding_sats_until_morning: sats.nullable(),
-  at_entry: z.object({ sats, liquidation_price: price.nullable() }).nullable(),
+  at_entry: z.object({ sats, liquidation_price: price }),
   conflicts: z.array(Conflict),
   fires_now_price: price.nullable(),
   nights: NightsCard.nullable(),
@@ -314,8 +316,8 @@ export const CrossView = z.object({
   margin_sats: sats,
   leverage: z.number(),
   pnl_sats: sats.nullable(),
-  funding_sats: sats.nullable(),
-  age_s: z.number().nullable(),
+  funding_sats: sats,
+  age_s: z.number(),
   coverage: Coverage.nullable(),
   marks: z.array(LadderMark),
   rule: RuleDocument.nullable(),
@@ -327,8 +329,8 @@ export const WhyEntry = z.object({
   at,
   kind: z.enum(['did', 'held', 'outcome']),
   sentence: Saying,
-  rule_version: z.union([z.number(), z.string()]).nullable(),
-  code_version: z.string().nullable(),
+  rule_version: z.number().int().nullable(),
+  code_version: z.string(),
   sealed: z.boolean(),
 });
 export const WhyPage = z.object({ items: z.array(WhyEntry), next_cursor: z.string().nullable() });
@@ -489,11 +491,15 @@ export const Problem = z.object({
   detail: z.string().nullish(),
   code: z.string(),
   errors: z.array(z.object({ field: z.string(), message: z.string() })).nullish(),
-  // Where a rule would act at once.
-  mark_price: price.nullish(),
-  last_price: price.nullish(),
-  field: z.string().nullish(),
-  conflicts: z.array(Conflict).nullish(),
+  context: z
+    .object({
+      /** Where a rule would act at once, and on which trade. */
+      mark_price: price.nullish(),
+      last_price: price.nullish(),
+      trade_id: z.string().nullish(),
+      conflicts: z.array(Conflict).nullish(),
+    })
+    .nullish(),
 });
 
 export const Frame = z.union([

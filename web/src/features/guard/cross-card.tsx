@@ -7,17 +7,20 @@ import { Age } from '@/components/age';
 import { SignedSats } from '@/components/amount';
 import { CoverageFigures, CoverageReasons, promiseOf } from '@/components/coverage-body';
 import { CoverageState } from '@/components/coverage-state';
+import { Button } from '@/components/ui/button';
 import { Gauge } from '@/components/gauge';
 import { Skeleton } from '@/components/ui/skeleton';
 import { monotonicNow } from '@/lib/clock';
 import { formatInteger, formatLeverage, formatPrice, formatSats } from '@/lib/units';
+import { useDraft } from '@/stores/draft';
 import { useMarket } from '@/stores/market';
 
 const READ_MS = 5_000;
 
 /** The cross position of an account; nothing is drawn where there is none and no word about it. */
-export function CrossCard({ accountId, coverage, receivedAt, action }: { accountId: string; coverage: Coverage | null; receivedAt: number; action?: ReactNode }): ReactNode {
+export function CrossCard({ accountId, coverage, receivedAt }: { accountId: string; coverage: Coverage | null; receivedAt: number }): ReactNode {
   const { t } = useTranslation();
+  const open = useDraft((state) => state.open);
   const query = useQuery({
     queryKey: ['guard', 'cross', accountId],
     queryFn: async ({ signal }) => {
@@ -41,7 +44,11 @@ export function CrossCard({ accountId, coverage, receivedAt, action }: { account
         <h3 className="text-sm font-semibold">{t('cross.title')}</h3>
         {known && <CoverageState state={known.state} />}
         {position && !isFlat && <SignedSats value={position.pnl_sats} className="ml-auto text-sm font-medium" />}
-        {action}
+        {!isFlat && (
+          <Button size="xs" variant="outline" onClick={() => open({ kind: 'cross', accountId })}>
+            {t('cross.change')}
+          </Button>
+        )}
       </div>
       {query.isPending && <Skeleton className="mt-3 h-4 w-2/3" />}
       {query.isError && <p className="mt-2 text-sm text-caution">{t('cross.failed')}</p>}

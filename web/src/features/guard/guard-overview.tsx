@@ -134,6 +134,7 @@ function AccountSection({
           receivedAt={receivedAt}
         />
       </ul>
+      {running.length > 1 && <p className="px-1 text-xs text-faint">{t('guard.shared')}</p>}
       {running.length === 0 && (
         <div className="rounded-lg border border-line bg-card">
           <StatePanel title={t('column.empty')} detail={t('column.empty_detail')} />

@@ -1,20 +1,22 @@
-import type { TFunction } from 'i18next';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { NightsCard } from '@/api/schema';
+import { count, nightsWords } from '@/lib/nights-words';
 import { formatLeverage, formatRatio } from '@/lib/units';
 
 /** One hundred dots, one per night, and what else one could have done with the same sats. */
 export function NightsPicture({ nights }: { nights: NightsCard }): ReactNode {
   const { t } = useTranslation();
-  const saved = Math.min(nights.saved, nights.died_unguarded);
+  const closes = nights.preset === 'cut';
+  // A rule that closes ends the nights that would have died before they do, and none of them lives.
+  const ended = closes ? nights.died_unguarded : Math.min(nights.saved, nights.died_unguarded);
   const kinds = [
-    { name: 'lost', count: nights.died_unguarded - saved, style: 'bg-danger' },
-    { name: 'saved', count: saved, style: 'bg-accent' },
-    { name: 'acted', count: Math.max(0, nights.acted - nights.died_unguarded), style: 'bg-accent/35' },
-  ];
+    { name: 'lost', count: nights.died_unguarded - ended, style: 'bg-danger' },
+    { name: closes ? 'closed_first' : 'saved', count: ended, style: 'bg-accent' },
+    { name: closes ? 'closed' : 'acted', count: Math.max(0, nights.acted - nights.died_unguarded), style: 'bg-accent/35' },
+  ].filter((kind) => kind.count > 0);
   const named = kinds.reduce((sum, kind) => sum + kind.count, 0);
-  const all = [...kinds, { name: 'quiet', count: Math.max(0, nights.nights - named), style: 'bg-raised' }];
+  const all = [...kinds, { name: 'quiet', count: Math.max(0, nights.nights - named), style: 'bg-raised outline outline-line' }];
   const dots = dotsOf(all.map((kind) => kind.count));
   return (
     <figure data-testid="nights">
@@ -60,10 +62,6 @@ export function NightsPicture({ nights }: { nights: NightsCard }): ReactNode {
   );
 }
 
-function count(value: number | null): string {
-  return value === null ? '–' : String(Math.round(value));
-}
-
 /** Whole dots that together are as many as the nights: each kind's end is rounded, not its size. */
 export function dotsOf(counts: readonly number[]): number[] {
   let end = 0;
@@ -71,15 +69,5 @@ export function dotsOf(counts: readonly number[]): number[] {
     const start = Math.round(end);
     end += each;
     return Math.round(end) - start;
-  });
-}
-
-export function nightsWords(nights: NightsCard, t: TFunction): string {
-  return t('nights.words', {
-    acted: count(nights.acted),
-    died: count(nights.died_unguarded),
-    saved: count(nights.saved),
-    better: count(nights.better_than_liquidation),
-    worse: count(nights.worse_than_liquidation),
   });
 }

@@ -27,11 +27,9 @@ export function PreviewPanel({ preview }: { preview: LadderPreview | null }): Re
         <Figure name={t('rule.covered_to')} value={formatPrice(preview.covered_to_price)} />
         <Figure name={t('rule.stop_returns')} value={formatSats(preview.stop_returns_sats)} />
       </dl>
-      {preview.worst_case_sats !== null && preview.unguarded_worst_case_sats !== null && (
-        <p className="text-xs text-muted">
-          {t('rule.worst_case_words', { worst: formatSats(Math.abs(preview.worst_case_sats)), bare: formatSats(Math.abs(preview.unguarded_worst_case_sats)) })}
-        </p>
-      )}
+      <p className="text-xs text-muted">
+        {t('rule.worst_case_words', { worst: formatSats(Math.abs(preview.worst_case_sats)), bare: formatSats(Math.abs(preview.unguarded_worst_case_sats)) })}
+      </p>
       {preview.events.length > 0 && (
         <section aria-label={t('rule.steps')}>
           <h3 className="mb-1.5 text-xs font-semibold">{t('rule.steps')}</h3>
@@ -39,7 +37,7 @@ export function PreviewPanel({ preview }: { preview: LadderPreview | null }): Re
         </section>
       )}
       <ul className="space-y-1 text-xs text-muted">
-        {atEntry && atEntry.sats > 0 && (
+        {atEntry.sats > 0 && (
           <li>{t('rule.at_entry', { sats: formatSats(atEntry.sats), liquidation: formatPrice(atEntry.liquidation_price) })}</li>
         )}
         {funding !== null && <li>{t('rule.funding', { sats: formatSats(funding) })}</li>}

@@ -103,7 +103,7 @@ describe('the rule as a sentence', () => {
   });
 
   test('is refused with the price that shows why it would act at once', async () => {
-    saves = () => problem(422, 'fires_now', { mark_price: 62_100, last_price: 62_000, field: 'steps' });
+    saves = () => problem(422, 'fires_now', { context: { mark_price: 62_100, last_price: 62_000 } });
     await opened();
     await edit('Spend at most', '300 000');
     await userEvent.click(screen.getByRole('button', { name: 'Save' }));
@@ -137,7 +137,7 @@ describe('contradictions', () => {
 
   test('found only when saving are shown as well', async () => {
     saves = ({ accepts_conflicts: accepts }) =>
-      accepts === true ? { body: {} } : problem(409, 'rule_conflicts', { conflicts: [{ kind: 'stop_before_step', steps: ['top_up'], path: [] }] });
+      accepts === true ? { body: {} } : problem(409, 'rule_conflicts', { context: { conflicts: [{ kind: 'stop_before_step', steps: ['top_up'], path: [], trade_id: null }] } });
     await opened();
     await edit('Spend at most', '300 000');
     await userEvent.click(screen.getByRole('button', { name: 'Save' }));

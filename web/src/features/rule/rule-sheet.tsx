@@ -82,14 +82,15 @@ function Editor({ scope }: { scope: RuleScope }): ReactNode {
   const { body } = draft;
   const { isFailing } = useLadderPreview(scope, body);
   const save = useSaveRule(scope);
-  const conflicts = save.conflicts ?? draft.preview?.conflicts ?? [];
+  const firesNow = draft.preview?.fires_now_price ?? null;
+  // What fires at once is refused with its own words, and can't be accepted.
+  const conflicts = (save.conflicts ?? draft.preview?.conflicts ?? []).filter((each) => each.kind !== 'fires_at_once');
   useUndoKey(undo);
   const change: typeof edit = (...parts) => {
     save.forget();
     edit(...parts);
   };
   const isBehind = view !== null && body !== null && (view.own?.version ?? 0) !== draft.version;
-  const firesNow = draft.preview?.fires_now_price ?? null;
   const title = useTitle(scope, trade);
   const isWaitingForAccept = conflicts.length > 0 && !save.accepts;
   return (

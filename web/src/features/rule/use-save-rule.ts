@@ -35,8 +35,8 @@ export function useSaveRule(scope: RuleScope): SaveRule {
       useDraft.getState().close();
     },
     onError: (error) => {
-      if (error instanceof ApiProblem && error.code === 'rule_conflicts' && error.problem.conflicts) {
-        setConflicts(error.problem.conflicts);
+      if (error instanceof ApiProblem && error.code === 'rule_conflicts' && error.problem.context?.conflicts) {
+        setConflicts(error.problem.context.conflicts);
         setRefusal(null);
       } else setRefusal(refusalWords(error, t));
     },
@@ -62,8 +62,8 @@ export function refusalWords(error: unknown, t: TFunction): string {
   if (!(error instanceof ApiProblem)) return t('rule.failed');
   const { problem } = error;
   if (error.code === 'stale_version') return t('rule.behind');
-  if (error.code === 'fires_now' && problem.mark_price != null) {
-    return t('rule.fires_now_price', { price: formatPrice(problem.mark_price), last: formatPrice(problem.last_price) });
+  if (error.code === 'fires_now' && problem.context?.mark_price != null) {
+    return t('rule.fires_now_price', { price: formatPrice(problem.context.mark_price), last: formatPrice(problem.context.last_price) });
   }
   const fields = (problem.errors ?? []).map((each) => `${each.field}: ${each.message}`).join(' ');
   return `${t('rule.refused')} ${error.message} ${fields}`.trim();

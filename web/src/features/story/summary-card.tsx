@@ -8,6 +8,7 @@ import { NightsCard, type Demo, type Trade } from '@/api/schema';
 import { SignedSats } from '@/components/amount';
 import { Button } from '@/components/ui/button';
 import { cn } from '@/lib/cn';
+import { nightsWords } from '@/lib/nights-words';
 import { formatLeverage, formatSats } from '@/lib/units';
 import { OtherMarket } from './story-bar';
 import type { StoryCommand } from './story-api';
@@ -140,13 +141,7 @@ function NightsLine({ lead }: { lead: Trade | null }): ReactNode {
       {nights && (
         <p className="mt-2">
           {t('nights.title', { count: nights.nights, leverage: formatLeverage(nights.leverage) })}{' '}
-          {t('nights.words', {
-            acted: Math.round(nights.acted),
-            died: Math.round(nights.died_unguarded),
-            saved: Math.round(nights.saved),
-            better: Math.round(nights.better_than_liquidation),
-            worse: Math.round(nights.worse_than_liquidation),
-          })}
+          {nightsWords(nights, t)}
         </p>
       )}
     </div>

@@ -115,8 +115,8 @@ function tradeAnswer(question: GuardQuestion, trade: FixtureTrade, rest: string)
     const { rule, version, accepts_conflicts: accepts } = body as { rule: RuleBody; version: number; accepts_conflicts?: boolean };
     if ((trade.rule?.version ?? 0) !== version) return problem(409, 'stale_version', 'The rule was changed meanwhile.');
     const ladder = ladderOf(trade, rule, world.price);
-    if (ladder.fires_now_price !== null) return problem(422, 'fires_now', 'It would act at once.', { mark_price: ladder.fires_now_price, last_price: world.price, field: 'steps' });
-    if (ladder.conflicts.length > 0 && accepts !== true) return problem(409, 'rule_conflicts', 'The rule contradicts itself.', { conflicts: ladder.conflicts });
+    if (ladder.fires_now_price !== null) return problem(422, 'fires_now', 'It would act at once.', { context: { mark_price: ladder.fires_now_price, last_price: world.price } });
+    if (ladder.conflicts.length > 0 && accepts !== true) return problem(409, 'rule_conflicts', 'The rule contradicts itself.', { context: { conflicts: ladder.conflicts } });
     return ok(documentOf(rule, 'trade', world.changeRule(trade, rule).version));
   }
   if (route === 'POST guard/rule/preview') return ok(ladderOf(trade, (body as { rule: RuleBody }).rule, world.price));

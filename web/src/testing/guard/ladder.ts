@@ -143,13 +143,13 @@ export function ladderOf(trade: FixtureTrade, body: RuleBody, lastPrice: number)
     marks,
     events,
     covered_to_price: last?.price ?? null,
-    worst_case_sats: last ? (last.returns_sats ?? 0) - spent - trade.entryMargin : null,
+    worst_case_sats: last ? (last.returns_sats ?? 0) - spent - trade.entryMargin : -spent - trade.entryMargin,
     unguarded_worst_case_sats: resultAt(trade, trade.entryMargin, 0.0001).loss,
     stop_returns_sats: stopNow === null ? null : resultAt(trade, trade.margin, stopNow).returns,
     expected_funding_sats_until_morning: Math.round((trade.quantity * 1e8 * 0.0001) / trade.entry),
     at_entry: { sats: limit, liquidation_price: liquidationPrice(trade.quantity, trade.entry, trade.entryMargin + limit) },
     conflicts: stopNow !== null && body.give_up_price !== null && body.give_up_price > (marks.find((mark) => mark.kind === 'top_up')?.price ?? Infinity)
-      ? [{ kind: 'give_up_before_step', steps: ['top_up'], path: [{ price: lastPrice, what: 'save', step: null }, { price: body.give_up_price, what: 'give_up', step: null }, { price: marks.find((mark) => mark.kind === 'top_up')?.price ?? 0, what: 'mark', step: 'top_up' }] }]
+      ? [{ kind: 'give_up_before_step', steps: ['top_up'], path: [{ price: lastPrice, what: 'save', step: null }, { price: body.give_up_price, what: 'give_up', step: null }, { price: marks.find((mark) => mark.kind === 'top_up')?.price ?? 0, what: 'mark', step: 'top_up' }], trade_id: null }]
       : [],
     fires_now_price: fires?.price ?? null,
     nights: body.preset === 'watch' ? null : nightsOf(trade, body),

@@ -181,6 +181,7 @@ export class World {
       spent_24h_sats: own.reduce((sum, trade) => sum + trade.added, 0),
       watch: this.watch(id),
       is_spending_stopped: this.isSpendingStopped.has('all') || this.isSpendingStopped.has(id),
+      coverage: null,
     };
   }
 
@@ -225,6 +226,7 @@ export class World {
       guard: trade.rule ? plan.guard(this.stoppedFor(trade), this.unwatchedFor >= 3 && trade.account === GUARDED) : null,
       age_s: 0.4, facts_source: 'stream', twin_trade_id: trade.rule ? trade.twin : null,
       kept_sats: trade.rule && twin ? this.value(trade) - trade.added - this.value(twin) : null,
+      coverage: null,
     };
   }
 
