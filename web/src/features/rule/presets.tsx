@@ -6,9 +6,10 @@ import { LadderPreview, type RuleBody, type RuleView } from '@/api/schema';
 import { Button } from '@/components/ui/button';
 import { Skeleton } from '@/components/ui/skeleton';
 import { cn } from '@/lib/cn';
+import { nightsWords } from '@/lib/nights-words';
 import { formatPrice, formatSats } from '@/lib/units';
 import { rulePath, type Edit, type RuleScope } from '@/stores/draft';
-import { NightsPicture, nightsWords } from './nights-card';
+import { NightsPicture } from './nights-card';
 
 type Offer = NonNullable<RuleView['presets']>[number];
 
