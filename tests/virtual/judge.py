@@ -161,7 +161,7 @@ class Judge:
             return
         if effect.is_beyond_bound or any(earlier.is_beyond_bound for earlier in book.served + book.late):
             book.late.append(effect)
-        elif run.night.allow_second_send and self._may_not_wait(effect, trade, book):
+        elif run.night.allow_second_send and self._may_not_wait(run, effect, trade, book):
             book.second.append(effect)
         elif self._was_due(run, effect, trade):
             book.due += 1
@@ -179,23 +179,25 @@ class Judge:
         recent = [price for at_s, price in self._prices if signed_s - 3 <= at_s <= effect.sent_at_s]
         return any(_room_share(trade, price, margin_sats=before) <= rung.room_share for price in recent)
 
-    def _may_not_wait(self, effect: Effect, trade: PaperTrade, book: Book) -> bool:
-        """Return whether, by the tape alone, liquidation was nearer than the quiet period when a second was sent."""
-        # The first may be booked after the second: the choice was made when the later of the two left.
-        before_sats = trade.margin_sats - effect.amount_sats
-        sent_at_s = effect.sent_at_s
-        if book.served and book.served[-1].sent_at_s > sent_at_s:
-            before_sats -= book.served[-1].amount_sats
-            sent_at_s = book.served[-1].sent_at_s
-        past = [(at_s, price) for at_s, price in self._prices if at_s <= sent_at_s]
-        if not past or not book.served:
+    def _may_not_wait(self, run: "Run", effect: Effect, trade: PaperTrade, book: Book) -> bool:
+        """Return whether, by the tape, liquidation was nearer than the quiet period when the later of two was sent.
+
+        The earlier one counts only where the guard could know of it by then: its answer, or a reading after it, had
+        been handed over.
+        """
+        if not book.served:
+            return False
+        earlier, later = sorted((book.served[-1], effect), key=lambda each: each.sent_at_s)
+        margin_sats = trade.margin_sats - later.amount_sats
+        if not run.venue.was_shown(earlier, by_s=later.sent_at_s):
+            margin_sats -= earlier.amount_sats
+        past = [(at_s, price) for at_s, price in self._prices if at_s <= later.sent_at_s]
+        if not past:
             return False
         now_s, price = past[-1]
-        liquidation = _liquidation(trade, before_sats)
-        left = trade.side.sign * (price - liquidation)
-        for window_s in SPEED_WINDOWS_S:
-            then_s, then = next(entry for entry in past if entry[0] >= now_s - window_s - 1)
-            if now_s > then_s:
+        left = trade.side.sign * (price - _liquidation(trade, margin_sats))
+        for then_s, then in past:
+            if any(window_s - 1.1 <= now_s - then_s <= window_s + 1.1 for window_s in SPEED_WINDOWS_S) and now_s > then_s:
                 speed = trade.side.sign * (then - price) / (now_s - then_s)
                 if speed > 0 and left / speed < QUIET_S + 5:
                     return True
@@ -288,6 +290,7 @@ class Summary:
     second_sends: int = 0
     late_doubles: int = 0
     injected: Counter[str] = field(default_factory=Counter)
+    survived: int = 0
     settle_s: list[float] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
 
@@ -296,6 +299,7 @@ class Summary:
         for name in ("due", "served", "lost", "doubled", "second_sends", "late_doubles"):
             setattr(self, name, getattr(self, name) + getattr(verdict, name))
         self.injected += verdict.injected
+        self.survived += verdict.injected.total() if verdict.is_good else 0
         self.endings += verdict.endings
         self.settle_s += verdict.settle_s
 
@@ -304,7 +308,7 @@ class Summary:
         p50, p99 = (settle[int(share * (len(settle) - 1))] for share in (0.5, 0.99)) if settle else (0.0, 0.0)
         faults = sum(self.injected.values())
         return (
-            f"{self.runs} runs; faults survived/injected {faults}/{faults}; due {self.due}, served {self.served}, "
+            f"{self.runs} runs; faults survived/injected {self.survived}/{faults}; due {self.due}, served {self.served}, "
             f"lost {self.lost}, doubled {self.doubled}, second sends {self.second_sends}, "
             f"doubled beyond the bound {self.late_doubles}; settled p50 {p50:.2f} s, p99 {p99:.2f} s (virtual); "
             f"ended {dict(self.endings)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -116,6 +117,8 @@ class Venue:
         )
         self.late_under_way = 0
         self.effects: list[Effect] = []
+        self.shown: list[tuple[float, float]] = []
+        """When a reading or the answer to a top-up was served, and when it was handed over."""
         self.arrivals: list[Request] = []
         self.market_feeds: list[Callable[[MarketEvent], None]] = []
         self.account_feeds: list[tuple[str, Callable[[AccountEvent], None]]] = []
@@ -205,6 +208,10 @@ class Venue:
                 )
             )
         return Reply.of(data)
+
+    def was_shown(self, effect: Effect, *, by_s: float) -> bool:
+        """Return whether an answer that shows an effect had been handed over by an instant: its own, or a reading's."""
+        return any(served_s >= effect.at_s and given_s <= by_s for served_s, given_s in self.shown)
 
     def booked_top_ups(self, account: Account, trade_id: str) -> list[int]:
         """Return what the books say was added to a trade, oldest first, in sats."""
@@ -316,7 +323,11 @@ class VirtualTransport:
             if plan.takes(FaultKind.LOSE_ANSWER):
                 return
         if answer is not None:
-            world.after(world.lot.uniform(0.004, 0.03), lambda: _give(answer, http))
+            served_s, back_s = world.now_s, world.lot.uniform(0.004, 0.03)
+            shows = http.status == HTTPStatus.OK and (request.is_top_up or request.target.endswith("/running"))
+            if shows:
+                self._venue.shown.append((served_s, served_s + back_s))
+            world.after(back_s, lambda: _give(answer, http))
 
 
 def _give(answer: "asyncio.Future[HttpAnswer]", http: HttpAnswer) -> None:

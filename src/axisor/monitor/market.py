@@ -11,6 +11,8 @@ from axisor.domain.units import Price
 from axisor.ports.market_feed import Funding, Ladder, LastPrice
 
 SPEED_WINDOWS_S: Final = (2.0, 10.0, 30.0)
+HELD_UP_S: Final = 5.0
+"""By how much longer than they took to arrive frames may say that they span; beyond, their dates are not believed."""
 STEADY_FROM_S: Final = 5.0
 """A fall is steady once it is seen over so many seconds, in every window: one jump is none."""
 SUSPECT_JUMP: Final = Fraction(1, 3)
@@ -48,7 +50,7 @@ class MarketState:
         self._ladder: Ladder | None = None
         self._funding: Funding | None = None
         self._settled: Funding | None = None
-        self._trail: deque[tuple[float, Price]] = deque()
+        self._trail: deque[tuple[float, datetime, Price]] = deque()
         self._speeds: dict[PositionSide, _Speed] = {}
         self._speeds_of: LastPrice | None = None
         self.is_feed_up = False
@@ -78,7 +80,7 @@ class MarketState:
                     return False
         self._suspect = None
         self._last = price
-        self._trail.append((price.received_boottime_s, price.floor))
+        self._trail.append((price.received_boottime_s, price.at, price.floor))
         while self._trail[0][0] < price.received_boottime_s - SPEED_WINDOWS_S[-1]:
             self._trail.popleft()
         return True
@@ -104,8 +106,8 @@ class MarketState:
 
     def window(self, since_s: float) -> tuple[Price, Price] | None:
         """Return the lowest and the highest price that was the last one at any time since; None where none is known."""
-        counting = [price for at_s, price in self._trail if at_s >= since_s]
-        before = [price for at_s, price in self._trail if at_s < since_s]
+        counting = [price for at_s, _, price in self._trail if at_s >= since_s]
+        before = [price for at_s, _, price in self._trail if at_s < since_s]
         counting += before[-1:]
         return (min(counting), max(counting)) if counting else None
 
@@ -178,9 +180,12 @@ class MarketState:
         for window_s in SPEED_WINDOWS_S:
             while number > 0 and trail[number - 1][0] >= now_s - window_s:
                 number -= 1
-            then_s, was = trail[number]
+            then_s, then, was = trail[number]
             if then_s >= now_s - window_s and now_s > then_s:
-                speeds.append(side.sign * (was - price) / (now_s - then_s))
+                # Frames that were held up arrive in a burst: the exchange's own instants then say how long it took.
+                stated_s = (self._last.at - then).total_seconds()
+                passed_s = stated_s if now_s - then_s < stated_s <= window_s + HELD_UP_S else now_s - then_s
+                speeds.append(side.sign * (was - price) / passed_s)
                 covered_s = now_s - then_s
         fastest = max((0.0, *speeds))
         steady = max(0.0, min(speeds)) if len(speeds) == len(SPEED_WINDOWS_S) and covered_s >= STEADY_FROM_S else 0.0

@@ -82,3 +82,19 @@ def test_what_was_seen_for_a_moment_is_not_steady() -> None:
     assert market.seconds_to(PositionSide.LONG, Price(121_000)) is not None
     assert market.steady_seconds_to(PositionSide.LONG, Price(121_000)) is None
     assert market.steady_speed(PositionSide.LONG) == 0.0
+
+
+def test_frames_that_were_held_up_and_arrive_in_a_burst_are_no_crash() -> None:
+    market = a_market()
+    for second in range(10):
+        market.take_price(a_price(124_000, at_s=second))
+    for number in range(4):  # four seconds of a fall, delivered within a tenth of a second
+        market.take_price(a_price(123_900 - 100 * number, at_s=13 + number / 40, dated_s=10 + number))
+    assert market.seconds_to(PositionSide.LONG, Price(122_600)) == 10.0
+
+
+def test_dates_that_cannot_be_believed_slow_no_fall_down() -> None:
+    market = a_market()
+    market.take_price(a_price(124_000, at_s=0))
+    market.take_price(a_price(123_000, at_s=1, dated_s=1_000_000))
+    assert market.seconds_to(PositionSide.LONG, Price(122_000)) == 1.0
