@@ -125,10 +125,14 @@ async def is_replayed(scene: Scene) -> int:
 async def test_the_profit_of_another_trade_funds_a_top_up_behind_a_stop_that_stays(
     server: PaperServer, make_scene: MakeScene
 ) -> None:
+    names = ("lost request", "lost answer", "503 with effect", "malformed 2xx")
+    everybody = asyncio.Barrier(len(names))
+
     async def run(name: str) -> None:
         fault, _ = FAULTS[name]
         rule = a_rule(FundingSource.BALANCE, FundingSource.CASH_IN)
         async with a_pair(server, make_scene, rule) as pair:
+            await everybody.wait()  # they share one market: nobody opens after it fell
             await server.control("POST", "/faults", {**fault, "path": "cash-in$", "account": pair.keys.account_id})
             await pair.fall()
 
@@ -145,16 +149,20 @@ async def test_the_profit_of_another_trade_funds_a_top_up_behind_a_stop_that_sta
             assert (await pair.scene.until_told("funds_moved"))[0]["source"] == "cash_in"
 
     async with asyncio.TaskGroup() as tasks:
-        for name in ("lost request", "lost answer", "503 with effect", "malformed 2xx"):
+        for name in names:
             tasks.create_task(run(name))
     assert (await server.control("GET", "/books"))["discrepancies"] == []
 
 
 async def test_synthetic_dollars_fund_a_top_up_once(server: PaperServer, make_scene: MakeScene) -> None:
+    names = ("lost request", "lost answer", "503 that lies", "malformed 2xx")
+    everybody = asyncio.Barrier(len(names))
+
     async def run(name: str) -> None:
         fault, _ = FAULTS[name]
         rule = a_rule(FundingSource.BALANCE, FundingSource.SWAP)
         async with a_pair(server, make_scene, rule, balance_sats=TOO_LITTLE_SATS + 500_000) as pair:
+            await everybody.wait()  # they share one market: nobody opens after it fell
             swap = {"inAmount": 500_000, "inAsset": "BTC", "outAsset": "USD"}
             await ask(server, pair.keys, "POST", "/synthetic-usd/swap", swap)
             await until(lambda: pair.scene.runtime._wallet.synthetic_usd_cents > 0, what="the dollars are read")
@@ -171,7 +179,7 @@ async def test_synthetic_dollars_fund_a_top_up_once(server: PaperServer, make_sc
             assert await is_replayed(pair.scene) >= 3
 
     async with asyncio.TaskGroup() as tasks:
-        for name in ("lost request", "lost answer", "503 that lies", "malformed 2xx"):
+        for name in names:
             tasks.create_task(run(name))
 
 

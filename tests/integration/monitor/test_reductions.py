@@ -70,10 +70,14 @@ async def story(scene: Scene) -> str:
 async def test_the_smallest_of_several_trades_that_is_enough_is_closed_once(
     server: PaperServer, make_scene: MakeScene
 ) -> None:
+    names = ("lost request", "lost answer", "malformed 2xx")
+    everybody = asyncio.Barrier(len(names))
+
     async def run(name: str) -> None:
         fault, _ = FAULTS[name]
         rule = a_reducing_rule(ReduceHow.CLOSE_ONE)
         async with a_guarded_account(server, make_scene, rule, quantities=(6_200, 9_000, 2_000)) as (scene, keys, ids):
+            await everybody.wait()  # they share one market: nobody opens after it fell
             await server.control("POST", "/faults", {**fault, "path": "trade/close$", "account": keys.account_id})
             await fall(server, scene)
 
@@ -87,7 +91,7 @@ async def test_the_smallest_of_several_trades_that_is_enough_is_closed_once(
             assert ids[1] not in left, f"{name}: 9,000 of 17,200 is the smallest that is half"
 
     async with asyncio.TaskGroup() as tasks:
-        for name in ("lost request", "lost answer", "malformed 2xx"):
+        for name in names:
             tasks.create_task(run(name))
 
 
@@ -95,10 +99,14 @@ async def test_the_smallest_of_several_trades_that_is_enough_is_closed_once(
 async def test_a_trade_is_closed_and_opened_again_smaller_once(
     server: PaperServer, make_scene: MakeScene, path: str
 ) -> None:
+    names = ("lost request", "lost answer", "503 with effect", "malformed 2xx")
+    everybody = asyncio.Barrier(len(names))
+
     async def run(name: str) -> None:
         fault, _ = FAULTS[name]
         rule = a_reducing_rule(ReduceHow.REOPEN)
         async with a_guarded_account(server, make_scene, rule) as (scene, keys, [trade_id]):
+            await everybody.wait()  # they share one market: nobody opens after it fell
             await server.control("POST", "/faults", {**fault, "path": path, "account": keys.account_id})
             await fall(server, scene)
 
@@ -124,7 +132,7 @@ async def test_a_trade_is_closed_and_opened_again_smaller_once(
             assert await is_replayed(scene) >= 3
 
     async with asyncio.TaskGroup() as tasks:
-        for name in ("lost request", "lost answer", "503 with effect", "malformed 2xx"):
+        for name in names:
             tasks.create_task(run(name))
     assert (await server.control("GET", "/books"))["discrepancies"] == []
 
