@@ -33,7 +33,7 @@ TOP: Final = MID + (LEVELS >> 12)
 BITMAP_WORDS: Final = TOP + (LEVELS >> 18)
 
 # Columns of `node`; those of the up-trigger are two further on.
-LEVEL, NEXT, UP_LEVEL = 0, 1, 2
+LEVEL, NEXT, UP_LEVEL, UP_NEXT = 0, 1, 2, 3
 FLAGS, END = 4, 5
 NODE_COLUMNS: Final = 8
 WAITS: Final = 1
@@ -48,6 +48,8 @@ FACTOR, HEAD, TAIL, HIGH = 0, 1, 2, 3
 CLASS_COLUMNS: Final = 4
 # Places in `header`; those of the second side follow the first.
 BEST, COUNT, STACK, SEGMENT, BOUND, CLASSES = 0, 2, 3, 5, 7, 9
+SEEN: Final = 11
+"""Where loops that only bring rows from memory leave what they read, so that they are not compiled away."""
 CHAINS: Final = 16
 MOST_CHAINS: Final = 32
 HEADER_WORDS: Final = CHAINS + MOST_CHAINS
@@ -609,19 +611,34 @@ def take_margins(
 ) -> None:
     """Give slots new margins, and move their triggers to where these put liquidation; trailing stops stay.
 
-    All are worked out before the first is moved: their rows come from memory at the same time.
+    What each needs stands anywhere in memory, and is brought for all of them at the same time: first their own rows,
+    then, once the new levels are known, the rows of those beside them.
     """
-    downs, ups = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
-    ends = np.empty(len(slots), np.int64)
-    for i in range(len(slots)):
+    count = len(slots)
+    downs, ups, ends = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int32)
+    seen = 0
+    for i in range(count):
         slot = slots[i]
+        seen += facts[slot, SIGN] + fixed[slot, 0] + node[slot, LEVEL] + before[0, slot] + before[1, slot]
         margins[slot] = sats[i]
+    for i in range(count):
+        slot = slots[i]
         sign = facts[slot, SIGN]
         liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats[i])
         ends[i] = sign * liquidation
         downs[i] = _down_trigger(facts, fixed, slot, liquidation)
         ups[i] = _up_trigger(facts, fixed, slot, liquidation)
-    for i in range(len(slots)):
+    for i in range(count):
+        slot = slots[i]
+        if downs[i] != node[slot, LEVEL]:
+            seen += node[before[0, slot], NEXT] + before[0, node[slot, NEXT]] + heads[0, min(max(downs[i], 0), LAST)]
+        if ups[i] != node[slot, UP_LEVEL]:
+            seen += node[before[1, slot], UP_NEXT] + before[1, node[slot, UP_NEXT]]
+            seen += heads[1, min(max(ups[i], 0), LAST)]
+    for i in range(count):
+        seen += before[0, heads[0, min(max(downs[i], 0), LAST)]] + before[1, heads[1, min(max(ups[i], 0), LAST)]]
+    header[SEEN] = seen
+    for i in range(count):
         slot, down, up = slots[i], downs[i], ups[i]
         was_in = node[slot, FLAGS] & WAITS
         if not was_in and node[slot, FLAGS] & TRAILS:
