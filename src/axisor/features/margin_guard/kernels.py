@@ -3,9 +3,9 @@
 Every position is a slot, a number from 1; 0 is no slot. What belongs to a slot stands in one row, which is one or two
 cache lines:
 
-- `node` (int32): down-trigger and next slot at its level; the same for the up-trigger; flags; the price that ends the
-  trade, negative for a short. The previous slot of each side stands apart in `before`: a new index writes these in no
-  order, and a small array takes such writes faster.
+- `node` (int32): the level at which it stands on the down side and the next slot there; the same for the up side;
+  flags; the price that ends the trade, negative for a short; the two triggers, -1 for none. The previous slot of each
+  side stands apart in `before`: a new index writes these in no order, and a small array takes such writes faster.
 - `trail` (int32): the segment in which the trailing stop began, next and previous slot of its class, the class.
 - `facts` (int64): side (+1, -1), quantity in USD, reference price, the distances at which it fires on the way to
   liquidation and away from it as numerators (below 0: none), and their common denominator.
@@ -16,6 +16,10 @@ cache lines:
 lies beyond the last level stands in it, and is compared by its own price. `header` holds what the caller needs after
 a call. A slot that fires loses one flag and stays in the lists that did not fire it, to be taken out when it is next
 put or met: what is urgent touches one row of it.
+
+A slot stands at its trigger or nearer to the price. Where new margin moves the trigger away, only its row says so: the
+lists are not touched until the price comes to where it stands, if ever. Then it moves to its trigger; it fires by the
+trigger alone.
 
 Prices are half-dollars, distances exact ratios: nothing here is a float but the first guess of a quotient, which
 whole numbers then correct.
@@ -35,6 +39,7 @@ BITMAP_WORDS: Final = TOP + (LEVELS >> 18)
 # Columns of `node`; those of the up-trigger are two further on.
 LEVEL, NEXT, UP_LEVEL, UP_NEXT = 0, 1, 2, 3
 FLAGS, END = 4, 5
+TRIGGER = 6
 NODE_COLUMNS: Final = 8
 WAITS: Final = 1
 """The slot is in the index."""
@@ -157,6 +162,7 @@ def _link(
     column = 2 * side
     first = heads[side, level]
     node[slot, column] = price
+    node[slot, TRIGGER + side] = price
     node[slot, column + NEXT] = first
     before[side, slot] = 0
     heads[side, level] = slot
@@ -222,12 +228,24 @@ def _unlink_trail(node: Array, header: Array, trail: Array, classes: Array, stac
 
 
 @njit(cache=True)
-def _fire_chains(node: Array, header: Array, out: Array, column: int, chains: int, count: int) -> int:
+def _fire_chains(
+    node: Array,
+    before: Array,
+    heads: Array,
+    bits: Array,
+    header: Array,
+    out: Array,
+    side: int,
+    chains: int,
+    price: int,
+    count: int,
+) -> int:
     """Fire what waits at some levels at once, whose first slots stand in `header`; return the new number fired.
 
     One slot of each level in turn: the next slot of a level is known only once its row has come from memory, the
     rows of several levels come at the same time.
     """
+    column = 2 * side
     while chains:
         i = 0
         while i < chains:
@@ -235,9 +253,13 @@ def _fire_chains(node: Array, header: Array, out: Array, column: int, chains: in
             node[slot, column] = -1
             after = node[slot, column + NEXT]
             if node[slot, FLAGS] & WAITS:
-                node[slot, FLAGS] ^= WAITS
-                out[count] = slot
-                count += 1
+                trigger = node[slot, TRIGGER + side]
+                if trigger >= price if side == 0 else 0 <= trigger <= price:
+                    node[slot, FLAGS] ^= WAITS
+                    out[count] = slot
+                    count += 1
+                elif trigger >= 0:
+                    _link(node, before, heads, bits, header, side, slot, trigger)
             if after != 0:
                 header[CHAINS + i] = after
                 i += 1
@@ -248,7 +270,7 @@ def _fire_chains(node: Array, header: Array, out: Array, column: int, chains: in
 
 
 @njit(cache=True)
-def _fire_down(node: Array, heads: Array, bits: Array, header: Array, out: Array, down: int) -> int:
+def _fire_down(node: Array, before: Array, heads: Array, bits: Array, header: Array, out: Array, down: int) -> int:
     """Fire every level from the highest to `down`, and return how many slots that were."""
     count = chains = 0
     level = header[BEST]
@@ -259,14 +281,17 @@ def _fire_down(node: Array, heads: Array, bits: Array, header: Array, out: Array
         level = _highest_below(bits, level)
         chains += 1
         if chains == MOST_CHAINS:
-            count = _fire_chains(node, header, out, LEVEL, chains, count)
+            count = _fire_chains(node, before, heads, bits, header, out, 0, chains, down, count)
             chains = 0
-    header[BEST] = level
-    return _fire_chains(node, header, out, LEVEL, chains, count)
+    count = _fire_chains(node, before, heads, bits, header, out, 0, chains, down, count)
+    header[BEST] = _highest_below(bits, min(down, LAST))
+    return count
 
 
 @njit(cache=True)
-def _fire_up(node: Array, heads: Array, bits: Array, header: Array, out: Array, up: int, count: int) -> int:
+def _fire_up(
+    node: Array, before: Array, heads: Array, bits: Array, header: Array, out: Array, up: int, count: int
+) -> int:
     """Fire every level but the last from the lowest to `up`, and return the new number of those that fired."""
     chains = 0
     level = header[BEST + 1]
@@ -277,10 +302,11 @@ def _fire_up(node: Array, heads: Array, bits: Array, header: Array, out: Array, 
         level = _lowest_above(bits, level)
         chains += 1
         if chains == MOST_CHAINS:
-            count = _fire_chains(node, header, out, UP_LEVEL, chains, count)
+            count = _fire_chains(node, before, heads, bits, header, out, 1, chains, up, count)
             chains = 0
-    header[BEST + 1] = level
-    return _fire_chains(node, header, out, UP_LEVEL, chains, count)
+    count = _fire_chains(node, before, heads, bits, header, out, 1, chains, up, count)
+    header[BEST + 1] = _lowest_above(bits, min(up, LAST - 1))
+    return count
 
 
 @njit(cache=True)
@@ -292,11 +318,14 @@ def _fire_last(
     slot = heads[side, LAST]
     while slot != 0:
         after = node[slot, column + NEXT]
-        own = node[slot, column]
+        own = node[slot, TRIGGER + side]
         is_waiting = node[slot, FLAGS] & WAITS
-        is_due = (side == 0 and own >= price) or (side == 1 and own <= price)
-        if is_due or not is_waiting:
+        is_due = (side == 0 and own >= price) or (side == 1 and 0 <= own <= price)
+        if is_due or not is_waiting or own < 0:
             _unlink(node, before, heads, bits, header, side, slot)
+        elif own != node[slot, column]:
+            _unlink(node, before, heads, bits, header, side, slot)
+            _link(node, before, heads, bits, header, side, slot, own)
         if is_due and is_waiting:
             node[slot, FLAGS] ^= WAITS
             out[count] = slot
@@ -360,10 +389,10 @@ def advance(
     """Return how many slots fire; they stand in `out`, the most urgent first, and no longer in the index."""
     count = 0
     if down <= LAST:
-        count = _fire_down(node, heads, bits, header, out, down)
+        count = _fire_down(node, before, heads, bits, header, out, down)
     elif header[BEST] == LAST:
         count = _fire_last(node, before, heads, bits, header, out, 0, down, count)
-    count = _fire_up(node, heads, bits, header, out, up, count)
+    count = _fire_up(node, before, heads, bits, header, out, up, count)
     if header[BEST + 1] == LAST and up >= LAST:
         count = _fire_last(node, before, heads, bits, header, out, 1, up, count)
     if header[CLASSES] != 0:
@@ -467,6 +496,7 @@ def place(
     """Give a slot new triggers (below 0: none), in place of all that it had."""
     remove(node, before, heads, bits, header, trail, classes, stack, slot)
     node[slot, END] = end
+    node[slot, TRIGGER] = node[slot, TRIGGER + 1] = -1
     if down >= 0:
         _link(node, before, heads, bits, header, 0, slot, down)
     if up >= 0:
@@ -611,16 +641,17 @@ def take_margins(
 ) -> None:
     """Give slots new margins, and move their triggers to where these put liquidation; trailing stops stay.
 
-    What each needs stands anywhere in memory, and is brought for all of them at the same time: first their own rows,
-    then, once the new levels are known, the rows of those beside them.
+    What each needs stands anywhere in memory, and is brought for all of them at the same time. Where a trigger moves
+    away from the price, its row is all that is written.
     """
     count = len(slots)
     downs, ups, ends = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int32)
     seen = 0
     for i in range(count):
         slot = slots[i]
-        seen += facts[slot, SIGN] + fixed[slot, 0] + node[slot, LEVEL] + before[0, slot] + before[1, slot]
+        seen += facts[slot, SIGN] + fixed[slot, 0] + node[slot, FLAGS]
         margins[slot] = sats[i]
+    header[SEEN] = seen
     for i in range(count):
         slot = slots[i]
         sign = facts[slot, SIGN]
@@ -629,31 +660,20 @@ def take_margins(
         downs[i] = _down_trigger(facts, fixed, slot, liquidation)
         ups[i] = _up_trigger(facts, fixed, slot, liquidation)
     for i in range(count):
-        slot = slots[i]
-        if downs[i] != node[slot, LEVEL]:
-            seen += node[before[0, slot], NEXT] + before[0, node[slot, NEXT]] + heads[0, min(max(downs[i], 0), LAST)]
-        if ups[i] != node[slot, UP_LEVEL]:
-            seen += node[before[1, slot], UP_NEXT] + before[1, node[slot, UP_NEXT]]
-            seen += heads[1, min(max(ups[i], 0), LAST)]
-    for i in range(count):
-        seen += before[0, heads[0, min(max(downs[i], 0), LAST)]] + before[1, heads[1, min(max(ups[i], 0), LAST)]]
-    header[SEEN] = seen
-    for i in range(count):
         slot, down, up = slots[i], downs[i], ups[i]
         was_in = node[slot, FLAGS] & WAITS
         if not was_in and node[slot, FLAGS] & TRAILS:
             _unlink_trail(node, header, trail, classes, stack, slot)
         node[slot, END] = ends[i]
-        if down != node[slot, LEVEL]:
+        node[slot, TRIGGER], node[slot, TRIGGER + 1] = down, up
+        if down > node[slot, LEVEL]:
             if node[slot, LEVEL] >= 0:
                 _unlink(node, before, heads, bits, header, 0, slot)
-            if down >= 0:
-                _link(node, before, heads, bits, header, 0, slot, down)
-        if up != node[slot, UP_LEVEL]:
+            _link(node, before, heads, bits, header, 0, slot, down)
+        if up >= 0 and not 0 <= node[slot, UP_LEVEL] <= up:
             if node[slot, UP_LEVEL] >= 0:
                 _unlink(node, before, heads, bits, header, 1, slot)
-            if up >= 0:
-                _link(node, before, heads, bits, header, 1, slot, up)
+            _link(node, before, heads, bits, header, 1, slot, up)
         if not was_in and (down >= 0 or up >= 0):
             node[slot, FLAGS] |= WAITS
             header[COUNT] += 1
@@ -688,7 +708,7 @@ def settle(
     bits[:] = 0
     header[BEST], header[BEST + 1] = -1, NOTHING_ABOVE
     for slot in range(1, count + 1):
-        down, up = node[slot, LEVEL], node[slot, UP_LEVEL]
+        down, up = node[slot, TRIGGER], node[slot, TRIGGER + 1]
         flags = node[slot, FLAGS]
         if not flags & WAITS:
             down = up = -1
@@ -705,8 +725,8 @@ def settle(
             if is_in:
                 down = _down_trigger(facts, fixed, slot, liquidation)
                 up = _up_trigger(facts, fixed, slot, liquidation)
-        new_node[slot, LEVEL] = -1
-        new_node[slot, UP_LEVEL] = -1
+        new_node[slot, LEVEL] = new_node[slot, UP_LEVEL] = -1
+        new_node[slot, TRIGGER] = new_node[slot, TRIGGER + 1] = -1
         if down >= 0:
             _link(new_node, new_before, heads, bits, header, 0, slot, down)
         if up >= 0:
@@ -721,8 +741,9 @@ def carry_over(
     for side in range(2):
         if new_node[slot, 2 * side] >= 0:
             _unlink(new_node, new_before, heads, bits, header, side, slot)
-        if node[slot, FLAGS] & WAITS and node[slot, 2 * side] >= 0:
-            _link(new_node, new_before, heads, bits, header, side, slot, node[slot, 2 * side])
+        new_node[slot, TRIGGER + side] = -1
+        if node[slot, FLAGS] & WAITS and node[slot, TRIGGER + side] >= 0:
+            _link(new_node, new_before, heads, bits, header, side, slot, node[slot, TRIGGER + side])
     new_node[slot, FLAGS] = node[slot, FLAGS]
 
 

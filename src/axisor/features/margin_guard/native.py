@@ -331,7 +331,8 @@ class NativeTriggerIndex[K: Hashable]:
 
     def static_triggers(self, slots: Slots) -> tuple[Ints, Ints]:
         """Return the down- and up-triggers that slots have, -1 for none."""
-        return self._node[slots, 0].astype(np.int64), self._node[slots, kernels.UP_LEVEL].astype(np.int64)
+        down, up = (self._node[slots, kernels.TRIGGER + side].astype(np.int64) for side in range(2))
+        return down, up
 
     def begin_settlement(self, *, payer: PositionSide, fixing_price: Price, rate: Decimal) -> Settlement:
         """Begin to take a settlement's fee from the margin of every payer with facts.
