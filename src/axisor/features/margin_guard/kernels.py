@@ -8,8 +8,8 @@ cache lines:
   side stands apart in `before`: a new index writes these in no order, and a small array takes such writes faster.
 - `trail` (int32): the segment in which the trailing stop began, next and previous slot of its class, the class.
 - `facts` (int64): side (+1, -1), quantity in USD, reference price, the distances at which it fires on the way to
-  liquidation and away from it as numerators (below 0: none), and their common denominator.
-- `fixed` (int32): prices below and above which it fires whatever its margin is (0: none).
+  liquidation and away from it as numerators (below 0: none), their common denominator, and the prices below and above
+  which it fires whatever its margin is (0: none).
 - `margins` (int64): margin in sats.
 
 `heads` holds the first slot of each level of half a dollar, `bits` a three-storey bitmap of the occupied levels. What
@@ -47,7 +47,7 @@ TRAILS: Final = 2
 """The slot stands in the list of its trailing class."""
 TAU, TRAIL_NEXT, TRAIL_PREVIOUS, CLASS = 0, 1, 2, 3
 TRAIL_COLUMNS: Final = 4
-SIGN, QUANTITY, PRICE, TOWARD, AWAY, DENOMINATOR = 0, 1, 2, 3, 4, 5
+SIGN, QUANTITY, PRICE, TOWARD, AWAY, DENOMINATOR, BELOW, ABOVE = 0, 1, 2, 3, 4, 5, 6, 7
 FACT_COLUMNS: Final = 8
 FACTOR, HEAD, TAIL, HIGH = 0, 1, 2, 3
 CLASS_COLUMNS: Final = 4
@@ -585,7 +585,10 @@ def pnl_sats(sign: int, quantity: int, entry: int, exit_price: int) -> int:
 @njit(cache=True)
 def _payment_sats(quantity: int, numerator: int, denominator: int) -> int:
     """Return the funding fee of a payer: quantity · numerator / denominator, halves upward."""
-    return (2 * quantity * numerator + denominator) // (2 * denominator)
+    paid: int = np.int64(  # type: ignore[assignment]  # numba's integers are of 64 bits
+        np.uint64(2 * quantity * numerator + denominator) // np.uint64(2 * denominator)
+    )
+    return paid
 
 
 @njit(cache=True)
@@ -594,33 +597,30 @@ def price_at_distance(sign: int, liquidation: int, numerator: int, denominator: 
     remaining = denominator - sign * numerator
     if remaining <= 0:
         return MAX_PRICE
-    scaled = liquidation * denominator
-    found = -(-scaled // remaining) if sign > 0 else scaled // remaining
+    # None is negative, and the processor divides numbers without a sign faster.
+    scaled, divisor = np.uint64(liquidation * denominator), np.uint64(remaining)
+    found: int = np.int64(scaled // divisor)  # type: ignore[assignment]  # numba's integers are of 64 bits
+    if sign > 0:
+        found += found * remaining != liquidation * denominator  # upward
     return min(max(found, MIN_PRICE), MAX_PRICE)
 
 
-@njit(cache=True)
-def _down_trigger(facts: Array, fixed: Array, slot: int, liquidation: int) -> int:
-    sign = facts[slot, SIGN]
-    distance = facts[slot, TOWARD] if sign > 0 else facts[slot, AWAY]
-    down = -1
-    if distance >= 0:
-        down = price_at_distance(sign, liquidation, distance, facts[slot, DENOMINATOR])
-    if fixed[slot, 0] > 0:
-        down = max(down, fixed[slot, 0])
-    return down
-
-
-@njit(cache=True)
-def _up_trigger(facts: Array, fixed: Array, slot: int, liquidation: int) -> int:
-    sign = facts[slot, SIGN]
-    distance = facts[slot, TOWARD] if sign < 0 else facts[slot, AWAY]
-    up = -1
-    if distance >= 0:
-        up = price_at_distance(sign, liquidation, distance, facts[slot, DENOMINATOR])
-    if fixed[slot, 1] > 0:
-        up = min(up, fixed[slot, 1]) if up >= 0 else fixed[slot, 1]
-    return up
+@njit(inline="always")
+def _triggers(facts: Array, slot: int, liquidation: int) -> tuple[int, int]:
+    """Return the prices at or below and at or above which a slot fires, -1 for none."""
+    sign, denominator = facts[slot, SIGN], facts[slot, DENOMINATOR]
+    toward = away = -1
+    if facts[slot, TOWARD] >= 0:
+        toward = price_at_distance(sign, liquidation, facts[slot, TOWARD], denominator)
+    if facts[slot, AWAY] >= 0:
+        away = price_at_distance(sign, liquidation, facts[slot, AWAY], denominator)
+    down = toward if sign > 0 else away
+    up = away if sign > 0 else toward
+    if facts[slot, BELOW] > down and facts[slot, BELOW] > 0:
+        down = facts[slot, BELOW]
+    if facts[slot, ABOVE] > 0 and (up < 0 or facts[slot, ABOVE] < up):
+        up = facts[slot, ABOVE]
+    return down, up
 
 
 @njit(cache=True)
@@ -634,7 +634,6 @@ def take_margins(
     classes: Array,
     stack: Array,
     facts: Array,
-    fixed: Array,
     margins: Array,
     slots: Array,
     sats: Array,
@@ -649,7 +648,7 @@ def take_margins(
     seen = 0
     for i in range(count):
         slot = slots[i]
-        seen += facts[slot, SIGN] + fixed[slot, 0] + node[slot, FLAGS]
+        seen += facts[slot, SIGN] + node[slot, FLAGS]
         margins[slot] = sats[i]
     header[SEEN] = seen
     for i in range(count):
@@ -657,8 +656,7 @@ def take_margins(
         sign = facts[slot, SIGN]
         liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats[i])
         ends[i] = sign * liquidation
-        downs[i] = _down_trigger(facts, fixed, slot, liquidation)
-        ups[i] = _up_trigger(facts, fixed, slot, liquidation)
+        downs[i], ups[i] = _triggers(facts, slot, liquidation)
     for i in range(count):
         slot, down, up = slots[i], downs[i], ups[i]
         was_in = node[slot, FLAGS] & WAITS
@@ -684,53 +682,57 @@ def settle(
     node: Array,
     margins: Array,
     facts: Array,
-    fixed: Array,
     new_node: Array,
-    new_before: Array,
     new_margins: Array,
-    heads: Array,
-    bits: Array,
-    header: Array,
-    count: int,
+    first: int,
+    beyond: int,
     payer: int,
     numerator: int,
     denominator: int,
 ) -> None:
-    """Build the index anew as it is after a settlement: each payer's margin less its fee, triggers moved with it.
+    """Work out some slots as they are after a settlement: each payer's margin less its fee, triggers moved with it.
 
     Reads the old arrays and writes new ones: the old ones go on answering meanwhile. A slot without facts keeps its
-    triggers.
+    triggers. Several threads may each take some slots.
     """
-    for side in range(2):
-        for word in range(MID):
-            if bits[side, word] != 0:
-                heads[side, word << 6 : (word + 1) << 6] = 0
-    bits[:] = 0
-    header[BEST], header[BEST + 1] = -1, NOTHING_ABOVE
-    for slot in range(1, count + 1):
+    for slot in range(first, beyond):
         down, up = node[slot, TRIGGER], node[slot, TRIGGER + 1]
-        flags = node[slot, FLAGS]
+        flags, end, sats = node[slot, FLAGS], node[slot, END], margins[slot]
         if not flags & WAITS:
             down = up = -1
-        new_node[slot, FLAGS] = flags
-        new_node[slot, END] = node[slot, END]
-        new_margins[slot] = margins[slot]
         sign = facts[slot, SIGN]
-        is_in = down >= 0 or up >= 0
         if sign == payer:
-            sats = margins[slot] - _payment_sats(facts[slot, QUANTITY], numerator, denominator)
-            new_margins[slot] = sats
+            sats -= _payment_sats(facts[slot, QUANTITY], numerator, denominator)
             liquidation = liquidation_price(sign, facts[slot, QUANTITY], facts[slot, PRICE], sats)
-            new_node[slot, END] = sign * liquidation
-            if is_in:
-                down = _down_trigger(facts, fixed, slot, liquidation)
-                up = _up_trigger(facts, fixed, slot, liquidation)
+            end = sign * liquidation
+            if down >= 0 or up >= 0:
+                down, up = _triggers(facts, slot, liquidation)
+        new_margins[slot] = sats
         new_node[slot, LEVEL] = new_node[slot, UP_LEVEL] = -1
-        new_node[slot, TRIGGER] = new_node[slot, TRIGGER + 1] = -1
-        if down >= 0:
-            _link(new_node, new_before, heads, bits, header, 0, slot, down)
-        if up >= 0:
-            _link(new_node, new_before, heads, bits, header, 1, slot, up)
+        new_node[slot, FLAGS] = flags
+        new_node[slot, END] = end
+        new_node[slot, TRIGGER], new_node[slot, TRIGGER + 1] = down, up
+
+
+@njit(cache=True, nogil=True)
+def link_all(
+    node: Array, before: Array, heads: Array, bits: Array, header: Array, side: int, start: int, beyond: int
+) -> None:
+    """Build the lists of one side anew from the triggers of slots 1 to `beyond`, from `start` on and then the rest.
+
+    The other side may be built at the same time: it begins elsewhere, so that two processors do not want one row.
+    """
+    for word in range(MID):
+        if bits[side, word] != 0:
+            heads[side, word << 6 : (word + 1) << 6] = 0
+    bits[side, :] = 0
+    header[BEST + side] = -1 if side == 0 else NOTHING_ABOVE
+    for slot in range(start, beyond):
+        if node[slot, TRIGGER + side] >= 0:
+            _link(node, before, heads, bits, header, side, slot, node[slot, TRIGGER + side])
+    for slot in range(1, start):
+        if node[slot, TRIGGER + side] >= 0:
+            _link(node, before, heads, bits, header, side, slot, node[slot, TRIGGER + side])
 
 
 @njit(cache=True)
@@ -750,7 +752,6 @@ def carry_over(
 @njit(cache=True)
 def weigh(
     facts: Array,
-    fixed: Array,
     margins: Array,
     slots: Array,
     down: int,
@@ -775,6 +776,6 @@ def weigh(
         is_due[i] = (
             (facts[slot, TOWARD] >= 0 and room <= facts[slot, TOWARD] * price)
             or (facts[slot, AWAY] >= 0 and room_away >= facts[slot, AWAY] * other)
-            or (fixed[slot, 0] > 0 and down <= fixed[slot, 0])
-            or (fixed[slot, 1] > 0 and up >= fixed[slot, 1])
+            or (facts[slot, BELOW] > 0 and down <= facts[slot, BELOW])
+            or (facts[slot, ABOVE] > 0 and up >= facts[slot, ABOVE])
         )

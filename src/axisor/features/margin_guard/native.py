@@ -1,6 +1,8 @@
 """The trigger index in arrays and machine code: for many positions, with bulk work on their exact facts."""
 
-from collections.abc import Hashable, Sequence
+import math
+import threading
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +26,7 @@ FIRST_CAPACITY: Final = 1024
 LARGEST_PRODUCT: Final = 1 << 60
 NO_SLOTS: Final[Slots] = np.empty(0, np.int32)
 MAX_TRAIL: Final = 100_000
+CACHE_LINE: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,6 @@ class Settlement:
     node: Slots
     margins: Ints
     facts: Ints
-    fixed: Slots
     new_node: Slots
     new_before: Slots
     new_margins: Ints
@@ -81,23 +83,40 @@ class Settlement:
     """Slots that changed meanwhile, and whether their new state replaces what the settlement makes of them."""
 
     def work(self) -> None:
-        """Work out every payer's margin and triggers, and build an index of them; holds no interpreter lock."""
+        """Work out every payer's margin and triggers, and build an index of them; holds no interpreter lock.
+
+        In two threads: one half of the slots each, then one side each.
+        """
+        middle, beyond = self.count // 2 + 1, self.count + 1
+        _both(lambda: self._settle(1, middle), lambda: self._settle(middle, beyond))
+        _both(lambda: self._link(0, 1, beyond), lambda: self._link(1, middle, beyond))
+
+    def _settle(self, first: int, beyond: int) -> None:
         kernels.settle(
             self.node,
             self.margins,
             self.facts,
-            self.fixed,
             self.new_node,
-            self.new_before,
             self.new_margins,
-            self.new_heads,
-            self.new_bits,
-            self.new_header,
-            self.count,
+            first,
+            beyond,
             self.payer,
             self.ratio.numerator,
             self.ratio.denominator,
         )
+
+    def _link(self, side: int, start: int, beyond: int) -> None:
+        kernels.link_all(
+            self.new_node, self.new_before, self.new_heads, self.new_bits, self.new_header, side, start, beyond
+        )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Do both at the same time, one of them in a thread of its own."""
+    thread = threading.Thread(target=first, name="settlement")
+    thread.start()
+    second()
+    thread.join()
 
 
 class NativeTriggerIndex[K: Hashable]:
@@ -116,7 +135,6 @@ class NativeTriggerIndex[K: Hashable]:
         "_class_of",
         "_classes",
         "_facts",
-        "_fixed",
         "_free",
         "_header",
         "_heads",
@@ -141,12 +159,10 @@ class NativeTriggerIndex[K: Hashable]:
 
     def __init__(self) -> None:
         rows = FIRST_CAPACITY + 1
-        self._node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
-        self._node[:, kernels.FLAGS] = 0
+        self._node = _nodes(rows)
         self._before = np.zeros((2, rows), np.int32)
         self._trail = np.zeros((rows, kernels.TRAIL_COLUMNS), np.int32)
-        self._facts = np.zeros((rows, kernels.FACT_COLUMNS), np.int64)
-        self._fixed = np.zeros((rows, 2), np.int32)
+        self._facts = _on_lines((rows, kernels.FACT_COLUMNS), np.int64)
         self._margins = np.zeros(rows, np.int64)
         self._out = np.zeros(rows, np.int32)
         # Pages of zeros: only the levels that are used ever take memory.
@@ -272,7 +288,7 @@ class NativeTriggerIndex[K: Hashable]:
         slots = self.advance_slots(down_price=down_price, up_price=up_price)
         count = len(slots)
         equity_sats, is_due = np.empty(count, np.int64), np.empty(count, np.bool_)
-        kernels.weigh(self._facts, self._fixed, self._margins, slots, down_price, up_price, equity_sats, is_due)
+        kernels.weigh(self._facts, self._margins, slots, down_price, up_price, equity_sats, is_due)
         return Fired(slots=slots, equity_sats=equity_sats, is_due=is_due)
 
     def load(self, keys: Sequence[K], terms: Terms) -> Slots:
@@ -292,10 +308,11 @@ class NativeTriggerIndex[K: Hashable]:
             (kernels.PRICE, terms.price),
             (kernels.TOWARD, terms.toward),
             (kernels.AWAY, terms.away),
+            (kernels.BELOW, np.maximum(terms.below, 0)),
+            (kernels.ABOVE, np.maximum(terms.above, 0)),
         ):
             self._facts[slots, column] = values
         self._facts[slots, kernels.DENOMINATOR] = terms.denominator
-        self._fixed[slots, 0], self._fixed[slots, 1] = np.maximum(terms.below, 0), np.maximum(terms.above, 0)
         self.take_margins(slots, terms.margin_sats)
         for i in np.flatnonzero(terms.trail > 0).tolist():
             side = PositionSide.LONG if terms.sign[i] > 0 else PositionSide.SHORT
@@ -310,7 +327,6 @@ class NativeTriggerIndex[K: Hashable]:
             self._classes,
             self._stack,
             self._facts,
-            self._fixed,
             self._margins,
             slots,
             margin_sats,
@@ -349,7 +365,7 @@ class NativeTriggerIndex[K: Hashable]:
             raise OverflowError("the rate has too many digits for exact arithmetic in 64 bits")
         if self._spare is None:
             self._spare = (
-                np.full_like(self._node, -1),
+                _nodes(len(self._node)),
                 np.zeros_like(self._before),
                 np.zeros_like(self._margins),
                 np.zeros_like(self._heads),
@@ -361,7 +377,6 @@ class NativeTriggerIndex[K: Hashable]:
             node=self._node,
             margins=self._margins,
             facts=self._facts,
-            fixed=self._fixed,
             new_node=node,
             new_before=before,
             new_margins=margins,
@@ -381,7 +396,7 @@ class NativeTriggerIndex[K: Hashable]:
         node, before, margins = settlement.new_node, settlement.new_before, settlement.new_margins
         heads, bits, header = settlement.new_heads, settlement.new_bits, settlement.new_header
         if len(node) < len(self._node):  # it grew meanwhile; every row beyond is one that changed
-            grown = np.full_like(self._node, -1)
+            grown = _nodes(len(self._node))
             grown[: len(node)] = node
             longer = np.zeros_like(self._before)
             longer[:, : before.shape[1]] = before
@@ -411,8 +426,7 @@ class NativeTriggerIndex[K: Hashable]:
 
     def _grow(self) -> None:
         rows = 2 * len(self._node)
-        node = np.full((rows, kernels.NODE_COLUMNS), -1, np.int32)
-        node[:, kernels.FLAGS] = 0
+        node = _nodes(rows)
         node[: len(self._node)] = self._node
         self._node = node
         before = np.zeros((2, rows), np.int32)
@@ -420,7 +434,6 @@ class NativeTriggerIndex[K: Hashable]:
         self._before = before
         self._trail = _longer(self._trail, rows)
         self._facts = _longer(self._facts, rows)
-        self._fixed = _longer(self._fixed, rows)
         self._margins = _longer(self._margins, rows)
         self._out = _longer(self._out, rows)
         keys = np.full(rows, None, np.object_)
@@ -534,7 +547,23 @@ def _look_from(level: int) -> int:
     return level if level < kernels.LAST else kernels.NOTHING_ABOVE
 
 
+def _nodes(rows: int) -> Slots:
+    """Return rows of slots that are nowhere."""
+    node = _on_lines((rows, kernels.NODE_COLUMNS), np.int32)
+    node[:] = -1
+    node[:, kernels.FLAGS] = 0
+    return node
+
+
+def _on_lines[T: np.generic](shape: tuple[int, ...], dtype: type[T]) -> npt.NDArray[T]:
+    """Return zeros that begin where a cache line does: a row of 64 bytes or less then never needs two."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def _longer[T: np.generic](array: npt.NDArray[T], rows: int) -> npt.NDArray[T]:
-    grown = np.zeros((rows, *array.shape[1:]), array.dtype)
+    grown = _on_lines((rows, *array.shape[1:]), array.dtype.type)
     grown[: len(array)] = array
     return grown
