@@ -388,9 +388,9 @@ class _World:
         for trader in self._traders:
             for trade in (await trader.client.list_running_trades(lane=Lane.USER)).value:
                 ends[trade.trade_id] = trade.liquidation_price
+        began_ms = _ms(self._clock.now())
         await self._set_price(BURST_MARK_USD)
         found = await self._until_requests(burst)
-        tick_at, _, _ = await self._times(self._burst[0][1])
         ids = {trade_id for _, trade_id in self._burst}
         order = [next(trade_id for trade_id in ids if trade_id in each["body"]) for each in found[:burst]]
         check(sorted(order) == sorted(ids), "each trade that was due was topped up once")
@@ -401,7 +401,7 @@ class _World:
             mine = [ends[trade_id] for trade_id in order if trade_id in trader.trades]
             pairs += len(mine) * (len(mine) - 1) // 2
             inverted += sum(1 for at, end in enumerate(mine) for later in mine[at + 1 :] if later > end)
-        arrived = sorted(float(each["received_at_ms"]) - _ms(tick_at) for each in found[:burst])
+        arrived = sorted(float(each["received_at_ms"]) - began_ms for each in found[:burst])
         return {
             "burst_first_ms": round(arrived[0], 1),
             "burst_last_ms": round(arrived[-1], 1),

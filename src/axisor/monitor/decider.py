@@ -110,7 +110,7 @@ class Decider:
         self._clock = clock
         self._allow_second_send = allow_second_send
         self._sources = Sources(book=book, wallet=wallet, market=market, clock=clock)
-        self.allotment = Allotment(self._question, lambda: market.last)
+        self.allotment = Allotment(self._question, lambda: None if market.last is None else market.last.floor)
         self.ask_cross: Callable[[TradeId], Question | None] = lambda _: None
         """What is to be decided about the cross position: it shares the balance."""
         self._alarms: Alarms[TradeId] = Alarms()

@@ -126,14 +126,17 @@ class Wallet:
         if self.balance_sats is None:
             return None
         leaving_sats = 0
+        now, now_s = self._clock.now(), self._clock.boottime_s()
         for attempt in attempts:
+            is_open = attempt.is_open
+            if not is_open and attempt.state not in APPLIED_STATES:
+                continue
             sats = _leaving_sats(attempt)
             if not sats:
                 continue
             # Until a balance is read that was asked for after the outcome was known, it may still hold these sats.
-            known_s = self._boottime_of(attempt.settled_at or attempt.signed_at)
-            is_later = attempt.state in APPLIED_STATES and known_s >= self._requested_boottime_s
-            if attempt.is_open or is_later:
+            known_s = now_s - (now - (attempt.settled_at or attempt.signed_at)).total_seconds()
+            if is_open or known_s >= self._requested_boottime_s:
                 leaving_sats += sats
         return self.balance_sats - leaving_sats
 

@@ -171,6 +171,27 @@ def test_a_settlement_moves_payers_alone_and_loses_nothing_that_happened_meanwhi
     assert set(index.advance(down_price=price, up_price=price)) == due
 
 
+@settings(max_examples=150, deadline=None)
+@given(book=st.lists(positions(), min_size=1, max_size=40), data=st.data())
+def test_whatever_margins_become_a_position_fires_at_its_trigger_and_nowhere_else(
+    book: list[Position], data: st.DataObject
+) -> None:
+    index, slots = loaded(book)
+    waiting = set(range(len(book)))
+    index.advance(down_price=Price(120_000), up_price=Price(120_000))
+    waiting -= {number for number in waiting if _is_due(*book[number].triggers(), 120_000)}
+    for price in data.draw(st.lists(st.integers(90_000, 160_000), min_size=1, max_size=12)):
+        changed = data.draw(st.lists(st.sampled_from(sorted(waiting)), unique=True)) if waiting else []
+        for number in changed:
+            margin_sats = book[number].margin_sats
+            book[number].margin_sats = data.draw(st.integers(max(1, margin_sats * 9 // 10), margin_sats * 3 // 2))
+        index.take_margins(slots[changed], np.array([book[number].margin_sats for number in changed], np.int64))
+        due = {number for number in waiting if _is_due(*book[number].triggers(), price)}
+        assert set(index.advance(down_price=Price(price), up_price=Price(price))) == due
+        waiting -= due
+        assert len(index) == sum(1 for number in waiting if book[number].triggers() != (-1, -1))
+
+
 def _change(index: NativeTriggerIndex[int], slots: np.ndarray, book: list[Position], numbers: list[int]) -> None:
     for number in numbers:
         book[number].margin_sats += 1_000
