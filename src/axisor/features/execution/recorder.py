@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 WRITE_DEADLINE_S: Final = 5.0
 RETRY_AFTER_S: Final = 0.25
 MOST_WAITING: Final = 50_000
-MOST_TOGETHER: Final = 200
-"""So many writes share one transaction: a thousand trades seen for the first time are stored in seconds."""
+MOST_TOGETHER: Final = 40
+"""So many writes share one transaction: far fewer than a slow database could not take within the deadline."""
 
 AWAY: Final = (DBAPIError, OSError, TimeoutError, SQLAlchemyError)
 """What the driver raises while the database is away, slow or starting; `is_away` tells these from refusals."""
@@ -125,8 +125,7 @@ class Recorder:
                     pass
         except TimeoutError:
             log.warning("drain_deadline", waiting=len(self._queue))
-        for write in self._queue:
-            self._to_spool(write)
+        self._to_spool(*self._queue)
         return not self._queue
 
     async def merge_spool_now(self) -> None:
@@ -227,17 +226,17 @@ class Recorder:
             return
         self.is_database_away = True
         log.error("database_away", name=write.name, waiting=len(self._queue), exc_info=error)
-        for waiting in self._queue:
-            self._to_spool(waiting)
+        self._to_spool(*self._queue)
 
-    def _to_spool(self, write: Write) -> None:
-        """Keep the durable form of a write on the disk as well; with the disk full it waits in memory alone."""
-        if not write.spool:
+    def _to_spool(self, *writes: Write) -> None:
+        """Keep the durable form of writes on the disk as well; with the disk full they wait in memory alone."""
+        lines = [line for write in writes for line in write.spool]
+        if not lines:
             return
         try:
-            self._spool.write(*write.spool)
+            self._spool.write(*lines)
         except OSError:
-            log.exception("spool_failed", name=write.name)
+            log.exception("spool_failed", writes=len(writes))
 
 
 async def _merge(database: Database, spool: Spool) -> None:
