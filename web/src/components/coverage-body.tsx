@@ -46,8 +46,8 @@ export function CoverageFigures({ coverage, receivedAt, isSum = false, className
     [t('coverage.if_lost'), coverage.returns_if_lost_sats === null ? '–' : formatSatsAbout(coverage.returns_if_lost_sats)],
   ];
   return (
-    <div className={className}>
-      <dl className={cn('grid grid-cols-2 gap-x-4 gap-y-2', isSum ? 'sm:grid-cols-3' : 'sm:grid-cols-4')}>
+    <div className={cn('@container', className)}>
+      <dl className={cn('grid grid-cols-2 gap-x-4 gap-y-2', isSum ? '@md:grid-cols-3' : '@md:grid-cols-4')}>
         {rows.map(([name, value]) => (
           <div key={name} className="min-w-0">
             <dt className="text-2xs text-faint">{name}</dt>

@@ -17,6 +17,6 @@ export function gaugeWords(trade: Trade, t: TFunction): string {
   if (!guard) return t('gauge.no_guard', { room });
   if (guard.state === 'unwatched') return t('gauge.unwatched', { room });
   if (guard.is_spending_stopped) return t('gauge.spending_stopped', { room });
-  if (guard.top_up_price === null) return t('gauge.no_top_up', { room });
+  if (guard.top_up_price === null || guard.state === 'limit_used') return t('gauge.no_top_up', { room });
   return t('gauge.with_top_up', { room, price: formatPrice(guard.top_up_price) });
 }

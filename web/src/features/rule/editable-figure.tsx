@@ -39,7 +39,7 @@ export function EditableFigure<T>({
       }}
       style={{ width: `${Math.max(2, value.length) + 0.4}ch` }}
       className={cn(
-        'rounded-sm border-b border-dashed bg-transparent px-0.5 text-center font-semibold text-accent-text outline-offset-1 hover:bg-raised',
+        'mx-0.5 rounded-sm border-b border-dashed bg-transparent px-0.5 text-center font-semibold text-accent-text outline-offset-1 hover:bg-raised',
         isValid ? 'border-accent' : 'border-caution text-caution',
       )}
     />
