@@ -76,5 +76,7 @@ export function sayingOf(prefix: string, saying: Saying, t: TFunction): string {
 export function whyWords(sentence: Saying, t: TFunction): string {
   const words = wordsOf(sentence.data, t);
   const reason = t(`words.reason.${sentence.code}`, { defaultValue: sentence.code.replaceAll('_', ' ') });
-  return t(`why.sentence.${sentence.code}`, { ...words, defaultValue: reason });
+  // Sats that were added for another reason than room, by hand or in a drill, have no room to tell of.
+  const isAsked = sentence.code === 'add_margin' && sentence.data.room_share == null;
+  return t(`why.sentence.${isAsked ? 'add_margin_asked' : sentence.code}`, { ...words, defaultValue: reason });
 }

@@ -83,6 +83,9 @@ def follow_up(rescue: Rescue, present: Present, bars: Sequence[Bar], *, at: date
     exit_price = trade.exit_price if is_closed else present.exit_price
     if exit_price is None:
         return _unknown(at, died, Note.UNKNOWN_PRICE, added)
+    # The minute that is under way has no bar yet; the price itself shows what it did.
+    if is_at_or_beyond(rescue.before.side, exit_price, rescue.before.liquidation_price):
+        died = True
     with_value = returned_sats(
         trade,
         exit_price=exit_price,

@@ -142,6 +142,13 @@ def test_a_death_that_was_seen_is_one_whatever_hole_follows() -> None:
     assert found.kept_sats > 0
 
 
+def test_a_death_in_the_minute_under_way_is_seen_in_the_price() -> None:
+    rescue, present = a_rescue()
+    beyond = Price(rescue.before.liquidation_price - 1)
+    found = told(rescue, replace(present, exit_price=beyond), [], 0)
+    assert (found.would_have_died, found.without_value_sats) == (True, 0)
+
+
 def test_funding_that_both_paid_is_no_cost_of_the_rescue() -> None:
     rescue, present = a_rescue()
     paid = replace(
