@@ -2,31 +2,33 @@
 
 import asyncio
 import itertools
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import pytest
-from tests.fire.assault import Scenario, fight
+from tests.fire.assault import Place, fight
 from tests.fire.oracle import Judgement
+from tests.fire.scenario import Scenario
 from tests.fixtures.engines import DatabaseUrls
 
+from axisor.infra.db.migrate import migrate
+from axisor.infra.db.provision import provision
 from axisor.infra.engines import Engines
 
-AT_A_TIME: Final = 4
+AT_A_TIME: Final = 5
+collect_ignore = [] if "AXISOR_TEST_LONG" in os.environ else ["test_long.py"]
 FIRST_VALKEY_DATABASE: Final = 32
-
-type Place = tuple[Path, DatabaseUrls, str]
-"""A folder, a database and an address of Valkey that one scenario has to itself."""
 
 
 class Grounds:
-    """Gives every scenario a place of its own on the engines of the run."""
+    """Gives every scenario a place of its own: a database on the engines of the run, or engines of its own."""
 
     def __init__(self, engines: Engines, template: str) -> None:
         self._engines = engines
@@ -35,28 +37,31 @@ class Grounds:
         self._one_copy_at_a_time = Lock()
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        engines, number = self._engines, next(self._numbers)
-        name, superuser = f"axisor_fire_{number}", engines.postgres.url()
-        with self._one_copy_at_a_time:
-            statement = f"create database {name} template {self._template} owner axisor_owner"
-            asyncio.run(_execute(superuser, statement))
-        urls = DatabaseUrls(
-            name=name,
-            superuser=engines.postgres.url(database=name),
-            owner=engines.database_url("axisor_owner", database=name),
-            app=engines.database_url("axisor_app", database=name),
-            guard=engines.database_url("axisor_guard", database=name),
-            worker=engines.database_url("axisor_worker", database=name),
-        )
-        valkey_url = engines.valkey.url(database=FIRST_VALKEY_DATABASE + number % 32)
-        with tempfile.TemporaryDirectory(prefix="axisor-fire-") as folder:
-            yield Path(folder), urls, valkey_url
-        asyncio.run(_execute(superuser, f"drop database {name} with (force)"))
+    def place(self, *, has_own_engines: bool = False) -> Iterator[Place]:
+        with tempfile.TemporaryDirectory(prefix="axisor-fire-") as name:
+            folder = Path(name)
+            if has_own_engines:
+                with Engines(folder / "engines") as engines:
+                    superuser, database = engines.postgres.url(), "axisor"
+                    asyncio.run(provision(superuser, database=database, passwords=engines.role_passwords))
+                    migrate(engines.database_url("axisor_owner", database=database))
+                    valkey_url = engines.valkey.url()
+                    (folder / "data").mkdir()
+                    yield Place(folder / "data", _urls(engines, database), valkey_url, engines)
+                return
+            number = next(self._numbers)
+            database = f"axisor_fire_{number}"
+            superuser = self._engines.postgres.url()
+            with self._one_copy_at_a_time:
+                statement = f"create database {database} template {self._template} owner axisor_owner"
+                asyncio.run(_execute(superuser, statement))
+            valkey_url = self._engines.valkey.url(database=FIRST_VALKEY_DATABASE + number % 32)
+            yield Place(folder, _urls(self._engines, database), valkey_url)
+            asyncio.run(_execute(superuser, f"drop database {database} with (force)"))
 
     def fight(self, scenario: Scenario) -> Judgement:
-        with self.place() as (folder, urls, valkey_url):
-            return fight(scenario, folder, urls, valkey_url)
+        with self.place(has_own_engines=scenario.has_own_engines) as place:
+            return fight(scenario, place)
 
 
 @pytest.fixture(scope="session")
@@ -64,20 +69,49 @@ def grounds(engines: Engines, database_template: str) -> Grounds:
     return Grounds(engines, database_template)
 
 
-@pytest.fixture(scope="module")
-def fights(request: pytest.FixtureRequest, grounds: Grounds) -> Iterator[Callable[[str], Judgement]]:
-    """Fights the module's `SCENARIOS`, a few at a time; gives the judgement of one by its name."""
-    scenarios: dict[str, Scenario] = request.module.SCENARIOS
-    chosen = " ".join(item.name for item in request.session.items if item.module is request.module)
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        running: dict[str, Future[Judgement]] = {
-            name: pool.submit(grounds.fight, scenario) for name, scenario in scenarios.items() if f"[{name}]" in chosen
-        }
+@contextmanager
+def at_once[K, T](work: Mapping[K, Callable[[], T]], *, at_a_time: int = AT_A_TIME) -> Iterator[Callable[[K], T]]:
+    """Yield a function that waits for one of several pieces of work, a few of which are done at a time."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        running: dict[K, Future[T]] = {name: pool.submit(do) for name, do in work.items()}
         try:
             yield lambda name: running[name].result()
         finally:
             for future in running.values():
                 future.cancel()
+
+
+def chosen(request: pytest.FixtureRequest, name: str) -> set[Any]:
+    """Return the values of a parameter for which tests of this module are to run."""
+    items = (item for item in request.session.items if isinstance(item, pytest.Function))
+    return {
+        item.callspec.params[name]
+        for item in items
+        if item.module is request.module and hasattr(item, "callspec") and name in item.callspec.params
+    }
+
+
+@pytest.fixture(scope="module")
+def fights(request: pytest.FixtureRequest, grounds: Grounds) -> Iterator[Callable[[str], Judgement]]:
+    """Fights the module's `SCENARIOS`, a few at a time; gives the judgement of one by its name."""
+    scenarios: dict[str, Scenario] = request.module.SCENARIOS
+    names = chosen(request, "name")
+    work = {
+        name: lambda scenario=scenario: grounds.fight(scenario) for name, scenario in scenarios.items() if name in names
+    }
+    with at_once(work, at_a_time=getattr(request.module, "AT_A_TIME", AT_A_TIME)) as judgement_of:
+        yield judgement_of
+
+
+def _urls(engines: Engines, database: str) -> DatabaseUrls:
+    return DatabaseUrls(
+        name=database,
+        superuser=engines.postgres.url(database=database),
+        owner=engines.database_url("axisor_owner", database=database),
+        app=engines.database_url("axisor_app", database=database),
+        guard=engines.database_url("axisor_guard", database=database),
+        worker=engines.database_url("axisor_worker", database=database),
+    )
 
 
 async def _execute(url: str, statement: str) -> None:

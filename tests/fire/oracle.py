@@ -38,6 +38,12 @@ class Guarded:
     top_ups: Sequence[tuple[int, int]]
     """When, in epoch milliseconds, and how many sats."""
     ending: str
+    funding: Sequence[tuple[int, int]] = ()
+    """What settlements moved into the margin (+) or out of it (-), and when."""
+
+    def added_sats(self, at_ms: int) -> int:
+        """Return by how many sats the margin had grown by then, other than by top-ups."""
+        return sum(sats for settled_ms, sats in self.funding if settled_ms <= at_ms)
 
 
 @dataclass(kw_only=True)
@@ -51,6 +57,8 @@ class Judgement:
     second_sends: int = 0
     late_doubles: int = 0
     over_limit_sats: int = 0
+    misbooked_sats: int = 0
+    """By how much what Axisor's own books call applied differs from the exchange's."""
     alive: int = 0
     closed_by_stop: int = 0
     liquidated: int = 0
@@ -63,6 +71,17 @@ class Judgement:
     def __add__(self, other: "Judgement") -> "Judgement":
         return Judgement(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
 
+    def complaints(self) -> list[str]:
+        """Return what must never be, in words; nothing where all is well."""
+        never = {
+            "lost": self.lost,
+            "doubled": self.doubled,
+            "sats above the limit": self.over_limit_sats,
+            "liquidated": self.liquidated,
+            "books that disagree": len(self.discrepancies),
+        }
+        return [f"{count} {what}: {self}" for what, count in never.items() if count]
+
     def __str__(self) -> str:
         after, warnings = sorted(self.served_after_s), sorted(self.warning_s)
         faults = self.injected.total()
@@ -71,7 +90,8 @@ class Judgement:
             f"warning {_at(warnings, 0):.1f}-{_at(warnings, 1):.1f} s; faults survived/injected "
             f"{0 if self.lost or self.doubled else faults}/{faults} {dict(self.injected)}; effects due {self.due}, "
             f"served {self.served}, lost {self.lost}, doubled {self.doubled}, second sends {self.second_sends}, "
-            f"doubled beyond the bound {self.late_doubles}, above the limit {self.over_limit_sats} sats; "
+            f"doubled beyond the bound {self.late_doubles}, above the limit {self.over_limit_sats} sats, "
+            f"booked wrong {self.misbooked_sats} sats; "
             f"served after p50 {_at(after, 0.5):.2f} s, p99 {_at(after, 0.99):.2f} s"
         )
 
@@ -98,7 +118,7 @@ def _judge_one(tape: Sequence[Tick], guarded: Guarded, *, allows_second_send: bo
     added, is_armed, due_ms = 0, True, None
     bookings = list(guarded.top_ups)
     for number, tick in enumerate(tape):
-        share = _room_share(trade, added, tick.price)
+        share = _room_share(trade, added + guarded.added_sats(tick.at_ms), tick.price)
         if not is_armed and due_ms is None and share >= rung.room_share + rule.rearm_share:
             is_armed = True
         can_pay = added < rule.limits.position_sats - 1_000

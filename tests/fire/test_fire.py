@@ -1,53 +1,76 @@
 """Real processes under fire, judged by the exchange's books alone: nothing is lost, and nothing is paid twice."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import pytest
-from tests.fire.assault import BOUND_S, LEASE_S, QUIET_S, Blow, Deed, Scenario, seeded_blows
+from tests.fire.blows import OTHERS, PAST_EVERYTHING_S, blow, fault
 from tests.fire.oracle import Judgement
+from tests.fire.scenario import BOUND_S, QUIET_S, TAKEOVER_S, Deed, Scenario, seeded_blows
 
 from axisor.domain.errors import ConfigurationError
+from axisor.features.margin_guard.rule import Preset
 from axisor.settings import load
 
-AT_THE_MARK_S: Final = 1.9
-"""The first marks are reached here."""
-PAST_EVERYTHING_S: Final = LEASE_S + QUIET_S + 1.5
-OTHERS: Final = ("worker", "scheduler")
+SUCCEEDED_S: Final = TAKEOVER_S + 5
+"""After it a successor has served what was due, also on a slow machine."""
+FROZEN: Final = "tests.fire.mutants.frozen"
+LATE_START_S: Final = 13.0
+"""A warning of so many seconds leaves a slow machine time to start a successor, beside takeover and quiet period."""
 
+WOKEN_PAST_ITS_SIGNATURE: Final = Scenario(
+    module=FROZEN, blows=(blow(Deed.FREEZE_AT_WRITE, at_s=1.0, for_s=SUCCEEDED_S),), warning_s=LATE_START_S
+)
+WOKEN_PAST_ITS_LEASE: Final = Scenario(
+    blows=(
+        blow(Deed.FREEZE_ALONE, at_s=1.0, for_s=SUCCEEDED_S),
+        # It wakes with old facts, and the exchange does not tell it better.
+        fault("lose_request", at_s=SUCCEEDED_S + 0.8, path="trades/running", count=40, hang_s=4),
+    ),
+    warning_s=LATE_START_S,
+)
+TWO_HOSTS: Final = Scenario(blows=(blow(Deed.SECOND_HOST, at_s=0.0),), falls_to_mark_s=8.0)
+LATE_EFFECTS: Final = Scenario(blows=(fault("apply_late_s", seconds=BOUND_S / 2),))
+HIDDEN_BY_FUNDING: Final = Scenario(
+    accounts=2,
+    trades=2,
+    leverages=(25,),
+    preset=Preset.HOLD,
+    blows=(
+        fault("lose_answer_after_apply", count=2, hang_s=5),
+        *(blow(Deed.FUNDING, "exchange", at_s=1.5 + number / 10) for number in range(20)),
+    ),
+    warning_s=8.0,
+)
+FEW_REQUESTS: Final = Scenario(
+    accounts=4,
+    trades=4,
+    falls_to_mark_s=6.0,
+    environment={"AXISOR_PRIVATE_RATE_PER_S": "0.7", "AXISOR_PRIVATE_BURST": "3", "AXISOR_READ_NEAR_S": "0.2"},
+)
+FEW_REQUESTS_WAIT_S: Final = 0.5
+"""Within it a top-up leaves where its token is kept for it."""
 
-def fault(kind: str, *, count: int = 2, **options: Any) -> Blow:
-    return Blow(
-        at_s=0.5,
-        deed=Deed.STRIKE,
-        whom="exchange",
-        fault={"kind": kind, "path": "add-margin", "count": count, **options},
-    )
-
-
-def blow(deed: Deed, whom: str = "monitor", *, at_s: float = AT_THE_MARK_S, for_s: float = 0.0) -> Blow:
-    return Blow(at_s=at_s, deed=deed, whom=whom, for_s=for_s)
-
-
-SCENARIOS: Final = {
-    "nothing happens": Scenario(),
-    "monitor killed before the mark": Scenario(blows=(blow(Deed.KILL, at_s=1.0),)),
+SURVIVED: Final = {
     "monitor killed at the mark": Scenario(blows=(blow(Deed.KILL),)),
-    "monitor killed twice": Scenario(blows=(blow(Deed.KILL, at_s=1.6), blow(Deed.KILL, at_s=4.5))),
+    "monitor killed twice": Scenario(
+        blows=(blow(Deed.KILL, at_s=1.6), blow(Deed.KILL, at_s=4.5)), warning_s=LATE_START_S
+    ),
     "monitor killed while answers are missing": Scenario(
         blows=(fault("lose_answer_after_apply", hang_s=5), blow(Deed.KILL, at_s=2.3))
     ),
-    "monitor frozen for a moment": Scenario(blows=(blow(Deed.FREEZE, for_s=1.0),)),
-    "monitor frozen past lease and quiet period": Scenario(blows=(blow(Deed.FREEZE, for_s=PAST_EVERYTHING_S),)),
-    "monitor frozen while answers are missing": Scenario(
-        blows=(fault("lose_answer_after_apply", hang_s=5), blow(Deed.FREEZE, at_s=2.2, for_s=PAST_EVERYTHING_S))
+    "monitor frozen past lease and quiet period": Scenario(
+        blows=(blow(Deed.FREEZE, for_s=PAST_EVERYTHING_S),), warning_s=LATE_START_S
     ),
-    "answers lost": Scenario(blows=(fault("lose_answer_after_apply", hang_s=5),)),
+    "monitor frozen before a first byte, woken past everything": WOKEN_PAST_ITS_SIGNATURE,
+    "monitor frozen, woken past everything without PostgreSQL": WOKEN_PAST_ITS_LEASE,
+    "monitor on two hosts": TWO_HOSTS,
+    "answers lost, funding paid meanwhile": HIDDEN_BY_FUNDING,
     "requests lost": Scenario(blows=(fault("lose_request", hang_s=5),)),
-    "effects late within the bound": Scenario(blows=(fault("apply_late_s", seconds=BOUND_S / 2),)),
-    "connections reset after the effect": Scenario(blows=(fault("reset_connection", with_effect=True),)),
+    "effects late within the bound": LATE_EFFECTS,
     "rate limited": Scenario(blows=(fault("too_many_requests", retry_after_s=1),)),
-    "half an answer": Scenario(blows=(fault("malformed_json"),)),
+    "few requests allowed": FEW_REQUESTS,
     "PostgreSQL away at the mark": Scenario(blows=(blow(Deed.CUT, "postgres", at_s=1.0, for_s=6.0),)),
     "Valkey away at the mark": Scenario(blows=(blow(Deed.CUT, "valkey", at_s=1.0, for_s=6.0),)),
     "PostgreSQL and Valkey away, answers lost": Scenario(
@@ -57,34 +80,51 @@ SCENARIOS: Final = {
             fault("lose_answer_after_apply", hang_s=5),
         )
     ),
-    "monitor cut off from PostgreSQL, its successor is not": Scenario(blows=(blow(Deed.ALONE, at_s=1.0),)),
-    "second sends allowed, requests lost": Scenario(
-        blows=(fault("lose_request", hang_s=5),), environment={"AXISOR_SECOND_SEND": "true"}
+    "monitor cut off from PostgreSQL, its successor is not": Scenario(
+        blows=(blow(Deed.ALONE, at_s=1.0),), warning_s=LATE_START_S
     ),
-    "random role every few seconds, 1": Scenario(
-        blows=seeded_blows(1, OTHERS, seconds=12, every_s=4), roles=OTHERS, warning_s=20
-    ),
-    "random role every few seconds, 2": Scenario(
-        blows=seeded_blows(2, OTHERS, seconds=12, every_s=4), roles=OTHERS, warning_s=20
-    ),
-    "without the guard": Scenario(is_guarded=False, settles_s=1.0, warning_s=5.0),
-    "without a quiet period": Scenario(
-        blows=(fault("apply_late_s", seconds=BOUND_S * 2),), module="tests.fire.mutants.no_quiet_period"
-    ),
-    "with a resend on time-out": Scenario(
-        blows=(fault("lose_answer_after_apply", hang_s=5),), module="tests.e2e.mutants.resend_on_timeout"
-    ),
-    "lost in mid-crash, for good": Scenario(
-        blows=(blow(Deed.KILL, at_s=1.0),), has_successor=False, deepest_usd=58_800.0, warning_s=6.0, settles_s=1.0
+    "without stops, monitor killed": Scenario(has_stop=False, blows=(blow(Deed.KILL, at_s=1.5),)),
+    "random role every few seconds": Scenario(
+        blows=seeded_blows(1, OTHERS, seconds=12, every_s=3), roles=OTHERS, warning_s=20
     ),
 }
-WITH_HARM: Final = {
-    "without the guard",
-    "without a quiet period",
-    "with a resend on time-out",
-    "lost in mid-crash, for good",
+NO_UNIQUE_KEY: Final = (
+    "drop index attempt_one_open_money_in",
+    """
+    do $$ declare cause_key text; begin
+        select conname into strict cause_key from pg_constraint where conrelid = 'intent'::regclass and contype = 'u';
+        execute format('alter table intent drop constraint %I', cause_key);
+    end $$
+    """,
+)
+PAID_TWICE: Final = {
+    "without a quiet period": replace(
+        LATE_EFFECTS,
+        module="tests.fire.mutants.no_quiet_period",
+        blows=(fault("apply_late_s", seconds=BOUND_S * 2),),
+    ),
+    "without a fence": replace(WOKEN_PAST_ITS_LEASE, module="tests.fire.mutants.no_fence"),
+    "without unique keys": replace(TWO_HOSTS, statements=NO_UNIQUE_KEY),
+    "signed after it was written down": replace(WOKEN_PAST_ITS_SIGNATURE, module="tests.fire.mutants.signs_after_sent"),
 }
-SURVIVED: Final = [name for name in SCENARIOS if name not in WITH_HARM]
+MARGIN_FOR_COUNTER: Final = "outcomes read from the margin"
+NO_RESERVED_TOKENS: Final = "no request kept for protection"
+NO_GUARD: Final = "without the guard"
+LOST_FOR_GOOD: Final = "lost in mid-crash, for good"
+SCENARIOS: Final = (
+    SURVIVED
+    | PAID_TWICE
+    | {
+        MARGIN_FOR_COUNTER: replace(HIDDEN_BY_FUNDING, module="tests.fire.mutants.margin_for_counter"),
+        NO_RESERVED_TOKENS: replace(
+            FEW_REQUESTS, environment=FEW_REQUESTS.environment | {"AXISOR_PRIVATE_KEPT_FOR_PROTECT": "0"}
+        ),
+        NO_GUARD: Scenario(is_guarded=False, settles_s=1.0, warning_s=5.0),
+        LOST_FOR_GOOD: Scenario(
+            blows=(blow(Deed.KILL, at_s=1.0),), has_successor=False, deepest_usd=58_800.0, warning_s=6.0, settles_s=1.0
+        ),
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,22 +143,44 @@ def test_nothing_is_lost_or_doubled(
     tally: list[Judgement],
     record_property: Callable[[str, object], None],
 ) -> None:
-    judgement = fights(name)
+    judgement, scenario = fights(name), SCENARIOS[name]
     tally.append(judgement)
     record_property("figures", str(judgement))
 
-    assert (judgement.lost, judgement.doubled, judgement.over_limit_sats, judgement.liquidated) == (0, 0, 0, 0), (
-        judgement
-    )
-    assert judgement.discrepancies == []
-    assert judgement.due == SCENARIOS[name].trades
+    assert judgement.complaints() == []
+    assert judgement.due >= scenario.trades
     # Every trade had more warning than takeover, quiet period and a slow machine need.
-    assert judgement.alive + judgement.closed_by_stop == SCENARIOS[name].trades
-    assert judgement.alive >= SCENARIOS[name].trades / 2, judgement
-    assert min(judgement.warning_s) > LEASE_S + QUIET_S + 2
+    assert judgement.alive + judgement.closed_by_stop == scenario.trades
+    assert judgement.alive >= scenario.trades / 2, judgement
+    assert min(judgement.warning_s, default=TAKEOVER_S + 2) >= TAKEOVER_S + 2
 
 
-@pytest.mark.parametrize("name", ["without the guard"])
+@pytest.mark.parametrize("name", ["answers lost, funding paid meanwhile"])
+def test_funding_hides_no_outcome(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert fights(name).misbooked_sats == 0
+
+
+@pytest.mark.parametrize("name", ["few requests allowed"])
+def test_a_top_up_does_not_wait_for_readings(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert max(fights(name).served_after_s) < FEW_REQUESTS_WAIT_S
+
+
+@pytest.mark.parametrize("name", PAID_TWICE)
+def test_a_missing_safeguard_pays_twice(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert fights(name).doubled > 0
+
+
+@pytest.mark.parametrize("name", [MARGIN_FOR_COUNTER])
+def test_an_outcome_read_from_the_margin_is_booked_wrong(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert fights(name).misbooked_sats > 0
+
+
+@pytest.mark.parametrize("name", [NO_RESERVED_TOKENS])
+def test_without_kept_requests_a_top_up_waits(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert max(fights(name).served_after_s) > FEW_REQUESTS_WAIT_S
+
+
+@pytest.mark.parametrize("name", [NO_GUARD])
 def test_every_due_top_up_is_lost(name: str, fights: Callable[[str], Judgement]) -> None:
     judgement = fights(name)
 
@@ -126,12 +188,7 @@ def test_every_due_top_up_is_lost(name: str, fights: Callable[[str], Judgement])
     assert judgement.alive == 0
 
 
-@pytest.mark.parametrize("name", ["without a quiet period", "with a resend on time-out"])
-def test_a_missing_safeguard_pays_twice(name: str, fights: Callable[[str], Judgement]) -> None:
-    assert fights(name).doubled > 0
-
-
-@pytest.mark.parametrize("name", ["lost in mid-crash, for good"])
+@pytest.mark.parametrize("name", [LOST_FOR_GOOD])
 def test_each_trade_closes_at_its_stop_before_liquidation(name: str, fights: Callable[[str], Judgement]) -> None:
     judgement = fights(name)
 
@@ -140,7 +197,7 @@ def test_each_trade_closes_at_its_stop_before_liquidation(name: str, fights: Cal
 
 
 def test_a_quiet_period_shorter_than_window_and_bound_is_refused() -> None:
-    short = {"AXISOR_SIGNATURE_WINDOW_S": "2", "AXISOR_APPLY_BOUND_S": "1", "AXISOR_QUIET_PERIOD_S": "2.9"}
+    short = {"AXISOR_SIGNATURE_WINDOW_S": "2", "AXISOR_APPLY_BOUND_S": "1", "AXISOR_QUIET_PERIOD_S": f"{QUIET_S - 0.1}"}
 
     with pytest.raises(ConfigurationError, match="AXISOR_QUIET_PERIOD_S"):
         load(short)

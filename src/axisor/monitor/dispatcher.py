@@ -164,7 +164,7 @@ class Dispatcher:
         for attempt in stored:
             watched = self._book.trades.get(attempt.trade_id)
             if watched is not None and (attempt.intent_id, attempt.attempt_no) not in watched.attempts:
-                self._settler.take_up(watched, self._settler.inherited(attempt))
+                self._settler.learn(watched, attempt)
 
     async def _act(self, watched: WatchedTrade) -> None:
         facts = self._decider.facts(watched)

@@ -70,6 +70,12 @@ class Settler:
         watched.put(attempt)
         self._wallet.reserve(attempt)
 
+    def learn(self, watched: WatchedTrade, attempt: Attempt) -> None:
+        """Take up an attempt that only the database knew; one with an effect has used up its step."""
+        self.take_up(watched, self.inherited(attempt))
+        if attempt.state in APPLIED_STATES and attempt.cause.kind is CauseKind.RULE:
+            self._use_up(watched, attempt)
+
     def inherited(self, attempt: Attempt) -> Attempt:
         """Return an attempt of an earlier owner: what it left as sent may have left, or not."""
         if attempt.state is not AttemptState.SENT:
