@@ -5,7 +5,7 @@ shut, and the paper exchange. A role that is killed is started again at once, as
 a successor and wakes later.
 """
 
-import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 from tests.fire.gate import Gate, Gates
 from tests.fire.mutants.frozen import ASKED, FROZEN
 from tests.fire.oracle import Guarded, Judgement, Tick, is_everything_served, judge
@@ -49,8 +48,7 @@ from axisor.monitor.main import DEAD_FILE
 
 AT_REST_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.3
-STARTS_WITHIN_S: Final = 4.0
-"""Within it a guard is at rest on a machine that is not busy; a busy one gets more warning, as a successor starts late."""
+MOST_LONGER_S: Final = 20.0
 FUNDING_RATE: Final = "0.0001"
 
 
@@ -87,23 +85,19 @@ class Installation:
 
     def start(self, role: str) -> None:
         """Start a role behind the doors; a monitor behind one of its own to PostgreSQL."""
-        self.stack.processes[role] = self._spawn(role, self.stack.folder)
-
-    def _spawn(self, role: str, folder: Path) -> subprocess.Popen[bytes]:
         door = self._postgres
         if role == "monitor":
             door = self._private = self._gates.open(self._postgres.port)
         stack = self.stack
         environment = replace(
             stack,
-            folder=folder,
             urls=_through(stack.urls, door),
             valkey_url=_at_port(stack.valkey_url, self._valkey.port),
             extra=stack.extra | {"AXISOR_API_PORT": "0"} | self.scenario.environment,
         ).environment()
         module = self.scenario.module if role == "monitor" else "axisor"
         with (stack.folder / f"{role}.stderr").open("ab") as stderr:
-            return subprocess.Popen(
+            stack.processes[role] = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, role], env=environment, stdout=subprocess.DEVNULL, stderr=stderr
             )
 
@@ -125,6 +119,9 @@ class Installation:
             case Deed.FREEZE_AT_WRITE:
                 self._frozen_for_s = blow.for_s
                 (self.stack.folder / ASKED).touch()
+            case Deed.WAKE:
+                for process in self._old:
+                    process.send_signal(signal.SIGCONT)
             case Deed.CUT:
                 gate = self._postgres if blow.whom == "postgres" else self._valkey
                 gate.shut()
@@ -133,10 +130,6 @@ class Installation:
                 assert self._private is not None
                 self._private.shut()
                 self._succeed("monitor", thaws_in_s=None)
-            case Deed.SECOND_HOST:
-                folder = self.stack.folder / "second"
-                folder.mkdir()
-                self._old.append(self._spawn("monitor", folder))
             case Deed.FUNDING:
                 self.exchange.control("POST", "/market/funding", {"rate": FUNDING_RATE})
             case Deed.STRIKE:
@@ -221,8 +214,8 @@ def under_fire(scenario: Scenario, place: Place) -> Iterator["Battle"]:
                 grounds = _prepare(scenario, installation)
                 began_s = time.monotonic()
                 _start_guard(scenario, installation, grounds)
-                late_s = max(0.0, time.monotonic() - began_s - STARTS_WITHIN_S)
-                yield Battle(scenario, installation, grounds, longer_s=2 * late_s)
+                late_s = max(0.0, time.monotonic() - began_s - scenario.starts_within_s)
+                yield Battle(scenario, installation, grounds, longer_s=min(MOST_LONGER_S, 3 * late_s))
             finally:
                 installation.close()
     finally:
@@ -231,7 +224,6 @@ def under_fire(scenario: Scenario, place: Place) -> Iterator["Battle"]:
 
 def _prepare(scenario: Scenario, installation: Installation) -> Field:
     stack = installation.stack
-    asyncio.run(_execute(stack.urls.superuser, scenario.statements))
     exchange = stack.start_exchange("--scenario", "manual", "--window", str(WINDOW_S), "--private-rate", "40")
     exchange.set_price(ENTRY_USD)
     person = stack.add_person()
@@ -310,13 +302,20 @@ class Battle:
         """Wait until everything due is served or its trade is over, and what might still be sent would have been."""
         ends_s = time.monotonic() + self.scenario.settles_s
         while not is_everything_served(self.tape, self.field.books()) and time.monotonic() < ends_s:
-            self.installation.tend()
-            time.sleep(LOOK_EVERY_S)
+            self._stand()
+        for blow in self.scenario.blows:
+            if blow.at_s == math.inf:
+                self.installation.strike(blow)
         self.installation.tend(everything=True)
         quiet_s = time.monotonic() + QUIET_S + 0.5
         while time.monotonic() < quiet_s:
-            self.installation.tend()
-            time.sleep(LOOK_EVERY_S)
+            self._stand()
+
+    def _stand(self) -> None:
+        """Let the price stand still for a moment."""
+        self.installation.tend()
+        self.tick(self.tape[-1].price / 2)
+        time.sleep(LOOK_EVERY_S)
 
     def judgement(self) -> Judgement:
         books = self.field.books()
@@ -338,15 +337,6 @@ def fight(scenario: Scenario, place: Place) -> Judgement:
         battle.play()
         battle.settle()
         return battle.judgement()
-
-
-async def _execute(url: str, statements: tuple[str, ...]) -> None:
-    connection = await asyncpg.connect(url, timeout=30)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 def _port(url: str) -> int:

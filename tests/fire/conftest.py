@@ -22,7 +22,7 @@ from axisor.infra.db.migrate import migrate
 from axisor.infra.db.provision import provision
 from axisor.infra.engines import Engines
 
-AT_A_TIME: Final = 5
+AT_A_TIME: Final = 4
 collect_ignore = [] if "AXISOR_TEST_LONG" in os.environ else ["test_long.py"]
 FIRST_VALKEY_DATABASE: Final = 32
 

@@ -25,6 +25,8 @@ QUICK: Final = {
     "AXISOR_PRIVATE_BURST": "10",
     "AXISOR_SECOND_SEND": "false",
 }
+MARK_USD: Final = 60_800.0
+"""The 26x longs are due here, the 25x longs one price later."""
 STEP_S: Final = 0.2
 QUANTITY_USD: Final = 6_200
 SERVERS: Final = ("postgres", "valkey")
@@ -38,12 +40,12 @@ class Deed(StrEnum):
     FREEZE_ALONE = "frozen and cut off"
     """As `FREEZE`, and the frozen monitor wakes without PostgreSQL."""
     FREEZE_AT_WRITE = "frozen before a request's first byte"
+    WAKE = "woken"
+    """Whoever is frozen wakes."""
     CUT = "cut off"
     """The server is away: every connection of the installation to it breaks, and none is made."""
     ALONE = "alone cut off"
     """The present monitor alone loses PostgreSQL; its successor has it."""
-    SECOND_HOST = "on a second host"
-    """A monitor is started that knows nothing of the lease of the first."""
     FUNDING = "settled funding"
     """Longs pay funding out of their margin."""
     STRIKE = "struck"
@@ -55,6 +57,7 @@ class Blow:
     """One deed at a second of the tape."""
 
     at_s: float
+    """Infinite: after the tape, once everything due is served."""
     deed: Deed
     whom: str = "monitor"
     for_s: float = 0.0
@@ -82,8 +85,6 @@ class Scenario:
     """Beside the monitor."""
     module: str = "axisor"
     """The program that runs as monitor."""
-    statements: tuple[str, ...] = ()
-    """What is done to the database before anything starts."""
     is_guarded: bool = True
     has_successor: bool = True
     """Whether a killed role is started again."""
@@ -93,6 +94,8 @@ class Scenario:
     falls_to_mark_s: float = 2.0
     warning_s: float = 11.0
     """How long the price takes from the first mark to the deepest price."""
+    starts_within_s: float = 3.5
+    """Within it the guard is at rest on a machine that is not busy; on a busy one a successor starts late, too."""
     settles_s: float = 30.0
     """How long after the tape what is due may still be served."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class Scenario:
     def tape_usd(self, *, longer_s: float = 0.0) -> list[float]:
         """Return five prices a second: quickly to the mark, slowly to the deepest, slower by so many seconds."""
         quick, slow = round(self.falls_to_mark_s / STEP_S), round((self.warning_s + longer_s) / STEP_S)
-        mark_usd = 60_750.0
+        mark_usd = MARK_USD
         return [_half(ENTRY_USD + (mark_usd - ENTRY_USD) * (i + 1) / quick) for i in range(quick)] + [
             _half(mark_usd + (self.deepest_usd - mark_usd) * (i + 1) / slow) for i in range(slow)
         ]

@@ -1,5 +1,6 @@
 """Real processes under fire, judged by the exchange's books alone: nothing is lost, and nothing is paid twice."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -13,24 +14,23 @@ from axisor.domain.errors import ConfigurationError
 from axisor.features.margin_guard.rule import Preset
 from axisor.settings import load
 
-SUCCEEDED_S: Final = TAKEOVER_S + 5
-"""After it a successor has served what was due, also on a slow machine."""
 FROZEN: Final = "tests.fire.mutants.frozen"
 LATE_START_S: Final = 13.0
 """A warning of so many seconds leaves a slow machine time to start a successor, beside takeover and quiet period."""
 
+WAKE: Final = blow(Deed.WAKE, at_s=math.inf)
 WOKEN_PAST_ITS_SIGNATURE: Final = Scenario(
-    module=FROZEN, blows=(blow(Deed.FREEZE_AT_WRITE, at_s=1.0, for_s=SUCCEEDED_S),), warning_s=LATE_START_S
+    module=FROZEN, blows=(blow(Deed.FREEZE_AT_WRITE, at_s=1.0, for_s=math.inf), WAKE), warning_s=LATE_START_S
 )
 WOKEN_PAST_ITS_LEASE: Final = Scenario(
     blows=(
-        blow(Deed.FREEZE_ALONE, at_s=1.0, for_s=SUCCEEDED_S),
+        blow(Deed.FREEZE_ALONE, at_s=1.0, for_s=math.inf),
         # It wakes with old facts, and the exchange does not tell it better.
-        fault("lose_request", at_s=SUCCEEDED_S + 0.8, path="trades/running", count=40, hang_s=4),
+        fault("lose_request", at_s=math.inf, path="trades/running", count=40, hang_s=4),
+        WAKE,
     ),
     warning_s=LATE_START_S,
 )
-TWO_HOSTS: Final = Scenario(blows=(blow(Deed.SECOND_HOST, at_s=0.0),), falls_to_mark_s=8.0)
 LATE_EFFECTS: Final = Scenario(blows=(fault("apply_late_s", seconds=BOUND_S / 2),))
 HIDDEN_BY_FUNDING: Final = Scenario(
     accounts=2,
@@ -43,15 +43,6 @@ HIDDEN_BY_FUNDING: Final = Scenario(
     ),
     warning_s=8.0,
 )
-FEW_REQUESTS: Final = Scenario(
-    accounts=4,
-    trades=4,
-    falls_to_mark_s=6.0,
-    environment={"AXISOR_PRIVATE_RATE_PER_S": "0.7", "AXISOR_PRIVATE_BURST": "3", "AXISOR_READ_NEAR_S": "0.2"},
-)
-FEW_REQUESTS_WAIT_S: Final = 0.5
-"""Within it a top-up leaves where its token is kept for it."""
-
 SURVIVED: Final = {
     "monitor killed at the mark": Scenario(blows=(blow(Deed.KILL),)),
     "monitor killed twice": Scenario(
@@ -65,12 +56,10 @@ SURVIVED: Final = {
     ),
     "monitor frozen before a first byte, woken past everything": WOKEN_PAST_ITS_SIGNATURE,
     "monitor frozen, woken past everything without PostgreSQL": WOKEN_PAST_ITS_LEASE,
-    "monitor on two hosts": TWO_HOSTS,
     "answers lost, funding paid meanwhile": HIDDEN_BY_FUNDING,
     "requests lost": Scenario(blows=(fault("lose_request", hang_s=5),)),
     "effects late within the bound": LATE_EFFECTS,
     "rate limited": Scenario(blows=(fault("too_many_requests", retry_after_s=1),)),
-    "few requests allowed": FEW_REQUESTS,
     "PostgreSQL away at the mark": Scenario(blows=(blow(Deed.CUT, "postgres", at_s=1.0, for_s=6.0),)),
     "Valkey away at the mark": Scenario(blows=(blow(Deed.CUT, "valkey", at_s=1.0, for_s=6.0),)),
     "PostgreSQL and Valkey away, answers lost": Scenario(
@@ -88,15 +77,6 @@ SURVIVED: Final = {
         blows=seeded_blows(1, OTHERS, seconds=12, every_s=3), roles=OTHERS, warning_s=20
     ),
 }
-NO_UNIQUE_KEY: Final = (
-    "drop index attempt_one_open_money_in",
-    """
-    do $$ declare cause_key text; begin
-        select conname into strict cause_key from pg_constraint where conrelid = 'intent'::regclass and contype = 'u';
-        execute format('alter table intent drop constraint %I', cause_key);
-    end $$
-    """,
-)
 PAID_TWICE: Final = {
     "without a quiet period": replace(
         LATE_EFFECTS,
@@ -104,11 +84,9 @@ PAID_TWICE: Final = {
         blows=(fault("apply_late_s", seconds=BOUND_S * 2),),
     ),
     "without a fence": replace(WOKEN_PAST_ITS_LEASE, module="tests.fire.mutants.no_fence"),
-    "without unique keys": replace(TWO_HOSTS, statements=NO_UNIQUE_KEY),
     "signed after it was written down": replace(WOKEN_PAST_ITS_SIGNATURE, module="tests.fire.mutants.signs_after_sent"),
 }
 MARGIN_FOR_COUNTER: Final = "outcomes read from the margin"
-NO_RESERVED_TOKENS: Final = "no request kept for protection"
 NO_GUARD: Final = "without the guard"
 LOST_FOR_GOOD: Final = "lost in mid-crash, for good"
 SCENARIOS: Final = (
@@ -116,9 +94,6 @@ SCENARIOS: Final = (
     | PAID_TWICE
     | {
         MARGIN_FOR_COUNTER: replace(HIDDEN_BY_FUNDING, module="tests.fire.mutants.margin_for_counter"),
-        NO_RESERVED_TOKENS: replace(
-            FEW_REQUESTS, environment=FEW_REQUESTS.environment | {"AXISOR_PRIVATE_KEPT_FOR_PROTECT": "0"}
-        ),
         NO_GUARD: Scenario(is_guarded=False, settles_s=1.0, warning_s=5.0),
         LOST_FOR_GOOD: Scenario(
             blows=(blow(Deed.KILL, at_s=1.0),), has_successor=False, deepest_usd=58_800.0, warning_s=6.0, settles_s=1.0
@@ -160,11 +135,6 @@ def test_funding_hides_no_outcome(name: str, fights: Callable[[str], Judgement])
     assert fights(name).misbooked_sats == 0
 
 
-@pytest.mark.parametrize("name", ["few requests allowed"])
-def test_a_top_up_does_not_wait_for_readings(name: str, fights: Callable[[str], Judgement]) -> None:
-    assert max(fights(name).served_after_s) < FEW_REQUESTS_WAIT_S
-
-
 @pytest.mark.parametrize("name", PAID_TWICE)
 def test_a_missing_safeguard_pays_twice(name: str, fights: Callable[[str], Judgement]) -> None:
     assert fights(name).doubled > 0
@@ -173,11 +143,6 @@ def test_a_missing_safeguard_pays_twice(name: str, fights: Callable[[str], Judge
 @pytest.mark.parametrize("name", [MARGIN_FOR_COUNTER])
 def test_an_outcome_read_from_the_margin_is_booked_wrong(name: str, fights: Callable[[str], Judgement]) -> None:
     assert fights(name).misbooked_sats > 0
-
-
-@pytest.mark.parametrize("name", [NO_RESERVED_TOKENS])
-def test_without_kept_requests_a_top_up_waits(name: str, fights: Callable[[str], Judgement]) -> None:
-    assert max(fights(name).served_after_s) > FEW_REQUESTS_WAIT_S
 
 
 @pytest.mark.parametrize("name", [NO_GUARD])

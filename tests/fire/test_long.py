@@ -51,6 +51,15 @@ CRASH: Final = Scenario(
     settles_s=90.0,
     environment=DAYS_WORK,
 )
+FEW_REQUESTS: Final = Scenario(
+    accounts=8,
+    trades=8,
+    falls_to_mark_s=6.0,
+    starts_within_s=30.0,
+    environment={"AXISOR_PRIVATE_RATE_PER_S": "0.5", "AXISOR_PRIVATE_BURST": "3", "AXISOR_READ_NEAR_S": "0.2"},
+)
+FEW_REQUESTS_WAIT_S: Final = 0.8
+"""Within it a top-up leaves where its token is kept for it."""
 CASES: Final = {
     "200 trades on 50 accounts, a random role every few seconds": Case(CRASH, 0.8),
     "PostgreSQL away for a minute": Case(away("postgres"), 1.0),
@@ -74,6 +83,7 @@ CASES: Final = {
         )
         for seed in (2, 3, 4, 5)
     },
+    "few requests allowed": Case(FEW_REQUESTS, 1.0),
     "nothing happens": Case(Scenario(), 1.0),
     "monitor killed before the mark": Case(Scenario(blows=(blow(Deed.KILL, at_s=1.0),)), 0.5),
     "monitor frozen for a moment": Case(Scenario(blows=(blow(Deed.FREEZE, for_s=1.0),)), 0.5),
@@ -91,8 +101,12 @@ CASES: Final = {
         Scenario(blows=(fault("lose_request", hang_s=5),), environment={"AXISOR_SECOND_SEND": "true"}), 0.5
     ),
 }
+NO_RESERVED_TOKENS: Final = "no request kept for protection"
 TOTAL_LOSS: Final = "everything lost in mid-crash"
 SCENARIOS: Final = {name: case.scenario for name, case in CASES.items()} | {
+    NO_RESERVED_TOKENS: replace(
+        FEW_REQUESTS, environment=FEW_REQUESTS.environment | {"AXISOR_PRIVATE_KEPT_FOR_PROTECT": "0"}
+    ),
     TOTAL_LOSS: Scenario(
         blows=tuple(Blow(at_s=8.0, deed=Deed.KILL, whom=whom) for whom in ("monitor", *EVERY_ROLE)),
         accounts=25,
@@ -143,3 +157,13 @@ def test_each_trade_closes_at_its_stop_before_liquidation(
     assert judgement.served > 0
     assert judgement.closed_by_stop == SCENARIOS[name].trades
     assert judgement.doubled == judgement.over_limit_sats == 0
+
+
+@pytest.mark.parametrize("name", ["few requests allowed"])
+def test_a_top_up_does_not_wait_for_readings(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert max(fights(name).served_after_s) < FEW_REQUESTS_WAIT_S
+
+
+@pytest.mark.parametrize("name", [NO_RESERVED_TOKENS])
+def test_without_kept_requests_a_top_up_waits(name: str, fights: Callable[[str], Judgement]) -> None:
+    assert max(fights(name).served_after_s) > FEW_REQUESTS_WAIT_S

@@ -17,7 +17,7 @@ from axisor.infra.db.session import Database, make_engine
 from axisor.infra.valkey import connect
 
 BETWEEN_THE_MARKS_S: Final = 1.9
-"""The 26x longs are due, the 25x longs not yet."""
+"""The 26x longs are due; the next price makes the 25x longs due."""
 LATE: Final = Blow(
     at_s=0.5,
     deed=Deed.STRIKE,

@@ -64,7 +64,14 @@ async def run(settings: Settings, *, stop: asyncio.Event) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
     lease = FileLease(run_dir / "leases", "shard-0", owner=owner, ttl_s=settings.guard.lease_ttl_s, clock=clock)
-    database = Database(make_engine(settings.database.guard_url, pool_size=8, application_name="axisor-monitor"))
+    engine = make_engine(
+        settings.database.guard_url,
+        pool_size=8,
+        application_name="axisor-monitor",
+        # Whoever is frozen longer has a successor, which needs the rows.
+        idle_in_transaction_s=settings.guard.lease_ttl_s,
+    )
+    database = Database(engine)
     attempts = Statements(
         make_statement_engine(settings.database.guard_url, pool_size=4, application_name="axisor-attempts")
     )

@@ -15,8 +15,18 @@ def _dumps(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def make_engine(url: str, *, pool_size: int = 5, application_name: str) -> AsyncEngine:
-    """Return a pool; connecting and waiting for a connection have deadlines, dead connections are noticed."""
+def make_engine(
+    url: str, *, pool_size: int = 5, application_name: str, idle_in_transaction_s: float | None = None
+) -> AsyncEngine:
+    """Return a pool; connecting and waiting for a connection have deadlines, dead connections are noticed.
+
+    Args:
+        idle_in_transaction_s: How long a transaction may stand idle before the server ends it. A process that was
+            frozen in the middle of one would hold its rows, and whoever needs them, for as long as it sleeps.
+    """
+    server_settings = {"application_name": application_name}
+    if idle_in_transaction_s is not None:
+        server_settings["idle_in_transaction_session_timeout"] = f"{round(idle_in_transaction_s * 1000)}ms"
     return create_async_engine(
         sqlalchemy_url(url),
         pool_size=pool_size,
@@ -25,7 +35,7 @@ def make_engine(url: str, *, pool_size: int = 5, application_name: str) -> Async
         pool_pre_ping=True,
         json_serializer=_dumps,
         json_deserializer=msgspec.json.decode,
-        connect_args={"timeout": 5, "server_settings": {"application_name": application_name}},
+        connect_args={"timeout": 5, "server_settings": server_settings},
     )
 
 
