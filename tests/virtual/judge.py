@@ -197,7 +197,10 @@ class Judge:
         now_s, price = past[-1]
         left = trade.side.sign * (price - _liquidation(trade, margin_sats))
         for then_s, then in past:
-            if any(window_s - 1.1 <= now_s - then_s <= window_s + 1.1 for window_s in SPEED_WINDOWS_S) and now_s > then_s:
+            if (
+                any(window_s - 1.1 <= now_s - then_s <= window_s + 1.1 for window_s in SPEED_WINDOWS_S)
+                and now_s > then_s
+            ):
                 speed = trade.side.sign * (then - price) / (now_s - then_s)
                 if speed > 0 and left / speed < QUIET_S + 5:
                     return True
