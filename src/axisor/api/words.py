@@ -284,6 +284,7 @@ _EN: Final[dict[ActivityKind, _Words]] = {
         )
         + ("; without them the trade would be gone" if d.get("would_have_died") else "")
     ),
+    ActivityKind.ACCOUNT_FUNDED: lambda d: f"your payment of {d.sats('amount_sats')} has arrived at the exchange",
     ActivityKind.FUNDS_MOVED: lambda d: f"{d.sats('amount_sats')} fetched {d.word('source', _SOURCES)}",
     ActivityKind.REDUCED: lambda d: (
         "reduced" + d.if_known("quantity_usd", lambda: f" by {d.number('quantity_usd')} USD")
@@ -378,6 +379,7 @@ _PT: Final[dict[ActivityKind, _Words]] = {
         )
         + ("; sem eles a operação não existiria mais" if d.get("would_have_died") else "")
     ),
+    ActivityKind.ACCOUNT_FUNDED: lambda d: f"o seu pagamento de {d.sats('amount_sats')} chegou à corretora",
     ActivityKind.FUNDS_MOVED: lambda d: f"{d.sats('amount_sats')} obtidos {d.word('source', _SOURCES)}",
     ActivityKind.REDUCED: lambda d: (
         "reduzida" + d.if_known("quantity_usd", lambda: f" em {d.number('quantity_usd')} USD")

@@ -45,6 +45,7 @@ from axisor.monitor.drill_desk import DrillDesk
 from axisor.monitor.funding_desk import FundingDesk
 from axisor.monitor.guard_index import GuardIndex
 from axisor.monitor.health import AccountHealth, HealthTeller, wire_problems
+from axisor.monitor.invoice_desk import InvoiceDesk
 from axisor.monitor.market import MarketState
 from axisor.monitor.market_check import MarketCheck
 from axisor.monitor.narrator import Narrator
@@ -274,10 +275,19 @@ class AccountRuntime:
             tasks=tasks,
             goes=health.goes,
         )
+        self._invoices = InvoiceDesk(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            database=database,
+            reader=reader,
+            chronicle=chronicle,
+            clock=clock,
+        )
         self._desk = RequestDesk(
             account_desk=self._account_desk,
             take_backs=self._take_backs,
             drills=drills,
+            invoices=self._invoices,
             client=client,
             tasks=tasks,
             reader=reader,
@@ -303,6 +313,7 @@ class AccountRuntime:
             untold = await list_untold_ends(connection, self._account_id, since=now - TELL_ENDS_OF)
             reopening = await self._reopenings.load(connection, attempts)
             await self._cross.watch.load(connection, rungs)
+            await self._invoices.load(connection)
             # A trade may have ended while an attempt on it was in doubt: it is watched until that is settled.
             unsettled = {attempt.trade_id for attempt in attempts if attempt.is_open}
             for trade_id in unsettled - {position.trade.trade_id for position in stored}:
@@ -391,6 +402,7 @@ class AccountRuntime:
             tasks.create_task(self._decider.run_timers(), name="timers")
             tasks.create_task(self._decider.wakes.run(), name="woken")
             tasks.create_task(self._account_desk.run(), name="settle account")
+            tasks.create_task(self._invoices.run(), name="watch invoices")
             if self._book.is_guarded:
                 tasks.create_task(self._take_backs.run(), name="take back")
                 tasks.create_task(self._keep_warm(), name="keep_warm")
@@ -414,6 +426,7 @@ class AccountRuntime:
                     self._take_event(event)
                 case WalletEvent():
                     self._reader.read_soon()
+                    self._invoices.look_soon()
 
     def _take_event(self, event: TradeEvent) -> None:
         watched = self._book.trades.get(event.trade_id)

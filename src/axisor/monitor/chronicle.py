@@ -170,11 +170,15 @@ class Chronicle:
         return Write("rung", run)
 
     def finish_request(self, request: CommandRequest, status: str, detail: str | None) -> None:
+        self.finish_request_id(request.request_id, status, detail)
+
+    def finish_request_id(self, request_id: str, status: str, detail: str | None) -> None:
+        """Write what became of a request."""
         at = self._clock.now()
         account_id = self._account_id
 
         async def run(connection: Any) -> None:
-            await settle_request(connection, account_id, request.request_id, status=status, detail=detail, at=at)
+            await settle_request(connection, account_id, request_id, status=status, detail=detail, at=at)
 
         self.put(Write("request", run, after=lambda: self.changed("requests")))
 

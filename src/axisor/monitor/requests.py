@@ -19,6 +19,7 @@ from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.drill_desk import DrillDesk
+from axisor.monitor.invoice_desk import InvoiceDesk
 from axisor.monitor.reader import AccountReader
 from axisor.monitor.scribe import REQUESTED, Scribe, requested_record
 from axisor.monitor.take_backs import TakeBackDesk
@@ -40,6 +41,7 @@ class RequestDesk:
         account_desk: AccountDesk,
         take_backs: TakeBackDesk,
         drills: DrillDesk,
+        invoices: InvoiceDesk,
         client: ExchangeClient,
         tasks: TaskSet,
         reader: AccountReader,
@@ -54,6 +56,7 @@ class RequestDesk:
         self._account_desk = account_desk
         self._take_backs = take_backs
         self._drills = drills
+        self._invoices = invoices
         self._client = client
         self._tasks = tasks
         self._reader = reader
@@ -85,6 +88,9 @@ class RequestDesk:
             self._under_way.discard(request.request_id)
 
     async def _try(self, request: CommandRequest) -> None:
+        if request.command == Wish.FUND:
+            await self._invoices.carry_out(request)
+            return
         if request.command in ACCOUNT_COMMANDS:
             await self._account_desk.carry_out(request)
             return

@@ -105,7 +105,7 @@ async def close_trade(
 ) -> Response:
     del body
     return answer(
-        _view(
+        request_view(
             await services.trading.request_close(
                 user_id=caller.user_id,
                 exchange_account_id=exchange_account_id,
@@ -130,7 +130,7 @@ async def add_margin(
     body: AddMarginBody,
 ) -> Response:
     return answer(
-        _view(
+        request_view(
             await services.trading.request_add_margin(
                 user_id=caller.user_id,
                 exchange_account_id=exchange_account_id,
@@ -177,7 +177,7 @@ async def take_back(
     body: TakeBackBody,
 ) -> Response:
     return answer(
-        _view(
+        request_view(
             await services.trading.request_take_back(
                 user_id=caller.user_id,
                 exchange_account_id=exchange_account_id,
@@ -191,10 +191,11 @@ async def take_back(
 
 @router.get("/requests/{request_id}", response_model=RequestView, summary="What became of a request")
 async def get_request(services: ServicesDependency, caller: ViewerDependency, request_id: UUID) -> Response:
-    return answer(_view(await services.trading.get_request(user_id=caller.user_id, request_id=str(request_id))))
+    return answer(request_view(await services.trading.get_request(user_id=caller.user_id, request_id=str(request_id))))
 
 
-def _view(request: CommandRequest) -> RequestView:
+def request_view(request: CommandRequest) -> RequestView:
+    """Return a request as whoever made it sees it."""
     status: RequestStatus = request.status  # type: ignore[assignment]
     return RequestView(
         request_id=request.request_id,

@@ -16,6 +16,7 @@ class Wish(StrEnum):
 
     DRILL = "drill"
     CHECK = "check"
+    FUND = "fund"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

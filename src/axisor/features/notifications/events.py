@@ -45,6 +45,7 @@ class ActivityKind(StrEnum):
     FOREIGN_TOP_UP = "foreign_top_up"
     TAKEN_BACK = "taken_back"
     FUNDS_MOVED = "funds_moved"
+    ACCOUNT_FUNDED = "account_funded"
     RESCUE_FOLLOWED_UP = "rescue_followed_up"
     REDUCED = "reduced"
     REOPENED = "reopened"

@@ -128,6 +128,24 @@ class TradingService:
             user_id, exchange_account_id, trade_id, Wish.CHECK, {}, idempotency_key=f"check:{new_id()}"
         )
 
+    async def request_invoice(
+        self, *, user_id: UserId, exchange_account_id: ExchangeAccountId, amount_sats: int, idempotency_key: str
+    ) -> CommandRequest:
+        """Return the request for an invoice that pays into an account, new or as stored under the same key.
+
+        Raises:
+            NotFound: the person has no such account.
+            KeyReused: the key was used for something else.
+        """
+        return await self._request(
+            user_id,
+            exchange_account_id,
+            TradeId(exchange_account_id),  # it concerns no trade
+            Wish.FUND,
+            {"amount_sats": amount_sats},
+            idempotency_key=idempotency_key,
+        )
+
     async def get_request(self, *, user_id: UserId, request_id: str) -> CommandRequest:
         """Return a person's own request.
 
@@ -166,14 +184,18 @@ class TradingService:
         )
         async with self._database.transaction(user_id=user_id) as connection:
             position = await find_position(connection, exchange_account_id, trade_id)
-            if position is None:
+            if command is Wish.FUND:
+                if await repository.find_account(connection, exchange_account_id) is None:
+                    raise NotFound("account", exchange_account_id)
+            elif position is None:
                 raise NotFound("trade", trade_id)
             stored = await repository.insert_request(connection, wanted, idempotency_key=idempotency_key)
             is_new = stored.request_id == wanted.request_id
             if (stored.trade_id, stored.command, stored.arguments) != (trade_id, command, arguments):
                 raise KeyReused("this Idempotency-Key was used for another request")
             if is_new:
-                _check_possible(position.trade, command, arguments)
+                if position is not None:
+                    _check_possible(position.trade, command, arguments)
                 await outbox.add(
                     connection,
                     COMMAND_TOPIC,

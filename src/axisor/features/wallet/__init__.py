@@ -1,0 +1,1 @@
+"""What lies in an account beside its positions: invoices that raise its free balance."""
