@@ -91,8 +91,8 @@ class Installation:
         stack = self.stack
         environment = replace(
             stack,
-            urls=_through(stack.urls, door),
-            valkey_url=_at_port(stack.valkey_url, self._valkey.port),
+            urls=through(stack.urls, door),
+            valkey_url=at_port(stack.valkey_url, self._valkey.port),
             extra=stack.extra | {"AXISOR_API_PORT": "0"} | self.scenario.environment,
         ).environment()
         module = self.scenario.module if role == "monitor" else "axisor"
@@ -345,12 +345,12 @@ def _port(url: str) -> int:
     return port
 
 
-def _at_port(url: str, port: int) -> str:
+def at_port(url: str, port: int) -> str:
     parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{port}"))
 
 
-def _through(urls: DatabaseUrls, gate: Gate) -> DatabaseUrls:
-    moved = {name: _at_port(getattr(urls, name), gate.port) for name in ("owner", "app", "guard", "worker")}
+def through(urls: DatabaseUrls, gate: Gate) -> DatabaseUrls:
+    moved = {name: at_port(getattr(urls, name), gate.port) for name in ("owner", "app", "guard", "worker")}
     return DatabaseUrls(name=urls.name, superuser=urls.superuser, **moved)
