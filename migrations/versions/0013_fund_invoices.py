@@ -27,9 +27,11 @@ SCHEMA = (
     """,
     "create index fund_invoice_open on fund_invoice (exchange_account_id) where state in ('asked', 'waiting')",
     "alter table fund_invoice enable row level security",
-    "create policy own_rows on fund_invoice to axisor_app using (exchange_account_id in "
-    "(select exchange_account_id from exchange_account where user_id = "
-    "nullif(current_setting('axisor.user_id', true), '')::uuid))",
+    (
+        "create policy own_rows on fund_invoice to axisor_app using (exchange_account_id in "
+        "(select exchange_account_id from exchange_account where user_id = "
+        "nullif(current_setting('axisor.user_id', true), '')::uuid))"
+    ),
     "create policy every_row on fund_invoice to axisor_guard, axisor_worker using (true) with check (true)",
     "grant select on fund_invoice to axisor_app",
     "grant select, insert, update on fund_invoice to axisor_guard, axisor_worker",
