@@ -101,12 +101,20 @@ class KeySettings(Group):
     master: SecretStr | None = _variable("MASTER_KEY", "32 bytes, base64: encrypts the exchange keys of the accounts.")
     jwt: SecretStr | None = _variable("JWT_KEY", "At least 32 bytes, base64: signs the sessions' tokens.")
 
+    previous_jwt: SecretStr | None = _variable(
+        "JWT_KEY_PREVIOUS", "The key before AXISOR_JWT_KEY, for ten minutes after a change: its tokens are still read."
+    )
+
     @model_validator(mode="after")
     def _keys_are_whole(self) -> Self:
         if self.master is not None and len(_decode(self.master, "MASTER_KEY")) != _MASTER_KEY_BYTES:
             raise ConfigurationError("AXISOR_MASTER_KEY must be exactly 32 bytes, base64", variable="AXISOR_MASTER_KEY")
         if self.jwt is not None and len(_decode(self.jwt, "JWT_KEY")) < _MASTER_KEY_BYTES:
             raise ConfigurationError("AXISOR_JWT_KEY must be at least 32 bytes, base64", variable="AXISOR_JWT_KEY")
+        if self.previous_jwt is not None and len(_decode(self.previous_jwt, "JWT_KEY_PREVIOUS")) < _MASTER_KEY_BYTES:
+            raise ConfigurationError(
+                "AXISOR_JWT_KEY_PREVIOUS must be at least 32 bytes, base64", variable="AXISOR_JWT_KEY_PREVIOUS"
+            )
         return self
 
     @property
@@ -118,6 +126,11 @@ class KeySettings(Group):
     def jwt_key(self) -> bytes:
         """The bytes that sign tokens, at least 32."""
         return base64.b64decode(self._required("jwt"), validate=True)
+
+    @property
+    def previous_jwt_keys(self) -> tuple[bytes, ...]:
+        """Keys that no longer sign and are still read."""
+        return () if self.previous_jwt is None else (_decode(self.previous_jwt, "JWT_KEY_PREVIOUS"),)
 
 
 class ApiSettings(Group):
@@ -253,6 +266,47 @@ class LndSettings(Group):
         return self
 
 
+class PeopleSettings(Group):
+    """Who may become a user."""
+
+    registration: Literal["open", "invitation", "closed"] = _variable(
+        "REGISTRATION", "Who may make an account: anybody, whoever is invited, or nobody.", default="closed"
+    )
+
+
+class SmtpSettings(Group):
+    """The mail server; unset: no mail is sent, and nobody registers."""
+
+    host: str | None = _variable("SMTP_HOST", "Mail server; unset: this instance sends no mail.")
+    port: int = _variable("SMTP_PORT", "Port of the mail server.", default=587, ge=1, le=65535)
+    security: Literal["tls", "starttls", "plain"] = _variable(
+        "SMTP_SECURITY", "tls from the first byte, starttls, or plain for a server on this machine.", default="starttls"
+    )
+    username: str | None = _variable("SMTP_USERNAME", "Name at the mail server; unset: none is asked for.")
+    password: SecretStr | None = _variable("SMTP_PASSWORD", "Password at the mail server.")
+    sender: str | None = _variable("SMTP_FROM", "Sender of the mails, such as Axisor <axisor@example.com>.")
+    ca_file: Path | None = _variable("SMTP_CA_FILE", "Certificates to trust; unset: the machine's.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.host is None:
+            return self
+        if self.sender is None:
+            raise ConfigurationError(
+                "AXISOR_SMTP_FROM is not set, and AXISOR_SMTP_HOST is", variable="AXISOR_SMTP_FROM"
+            )
+        if (self.username is None) != (self.password is None):
+            raise ConfigurationError(
+                "AXISOR_SMTP_USERNAME and AXISOR_SMTP_PASSWORD belong together", variable="AXISOR_SMTP_USERNAME"
+            )
+        if self.security == "plain" and self.host not in {"localhost", "127.0.0.1", "::1"}:
+            raise ConfigurationError(
+                "AXISOR_SMTP_SECURITY plain is for a mail server on this machine alone",
+                variable="AXISOR_SMTP_SECURITY",
+            )
+        return self
+
+
 class DemoSettings(Group):
     """The demonstration: made-up money, a market that waits for the first page."""
 
@@ -288,6 +342,8 @@ class Settings(BaseModel):
     exchange: ExchangeSettings
     guard: GuardSettings
     lnd: LndSettings
+    people: PeopleSettings
+    smtp: SmtpSettings
     demo: DemoSettings
     logging: LoggingSettings
     process: ProcessSettings

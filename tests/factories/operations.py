@@ -9,6 +9,17 @@ PUBLIC = frozenset(
         ("POST", "/auth/refresh"),
         ("POST", "/auth/logout"),
         ("GET", "/instance"),
+        ("POST", "/auth/register"),
+        ("POST", "/auth/register/confirm"),
+        ("POST", "/auth/reset"),
+        ("POST", "/auth/reset/confirm"),
+        ("POST", "/auth/factor"),
+        ("POST", "/auth/reauthenticate"),
+        ("POST", "/auth/passkey/options"),
+        ("POST", "/auth/passkey"),
+        ("POST", "/auth/wallet"),
+        ("GET", "/auth/wallet/callback"),
+        ("POST", "/auth/wallet/finish"),
     }
 )
 """What anybody may call: signing in, and what this instance is."""

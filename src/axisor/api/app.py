@@ -26,6 +26,7 @@ from axisor.api.routes import (
     instance,
     internal,
     market,
+    personal,
     proofs,
     rules,
     stream,
@@ -34,6 +35,8 @@ from axisor.api.routes.demo import DemoView
 from axisor.api.routes.market import CandleView
 from axisor.api.services import Services
 from axisor.features.accounts import endpoints as session
+from axisor.features.accounts import security_endpoints as security
+from axisor.features.accounts import sign_in_endpoints as sign_in
 from axisor.features.accounts.auth import permissions_in
 from axisor.features.accounts.endpoints import PLAIN_COOKIE
 from axisor.features.trading.coverage_views import UserCoverageView
@@ -44,6 +47,9 @@ _STREAM_SHAPES: Final = (PriceView, CandleView, ActivityView, WatchView, UserCov
 PARTS: Final = (
     instance,
     session,
+    sign_in,
+    security,
+    personal,
     accounts,
     guard,
     rules,
@@ -82,6 +88,7 @@ def create_app(services: Services) -> FastAPI:
     app = describe_app()
     app.state.services = services
     app.state.doorkeeper = services.doorkeeper
+    app.state.people = services.people
     app.state.public_url = services.public_url
     app.add_middleware(BodyLimit)
     app.add_middleware(Envelope, is_public_https=services.public_url.startswith("https:"))
@@ -147,7 +154,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             "name": PLAIN_COOKIE,
             "description": "HttpOnly, SameSite=Strict, for /api/v1/auth alone; behind https with `__Secure-` in front.",
         }
-        for path in ("/auth/refresh", "/auth/logout"):
+        for path in ("/auth/refresh", "/auth/logout", "/auth/reauthenticate"):
             document["paths"][API_PREFIX + path]["post"]["security"] = [{"sessionCookie": []}]
         for operations in document["paths"].values():
             for operation in operations.values():

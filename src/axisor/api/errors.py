@@ -27,7 +27,7 @@ from axisor.domain.errors import (
     NotPermitted,
     TradeNotRunning,
 )
-from axisor.features.accounts.errors import TooManyAttempts
+from axisor.features.accounts.errors import ChallengeLocked, TooManyAttempts
 from axisor.features.accounts.rate_limits import RateExceeded
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 STATUS: Final[Mapping[type[AxisorError], HTTPStatus]] = {
     TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    ChallengeLocked: HTTPStatus.TOO_MANY_REQUESTS,
     NotPermitted: HTTPStatus.FORBIDDEN,
     AccessError: HTTPStatus.UNAUTHORIZED,
     NotFound: HTTPStatus.NOT_FOUND,

@@ -17,16 +17,16 @@ from axisor.bootstrap.demo import make_demo
 from axisor.domain.errors import ExchangeError
 from axisor.domain.units import UserId
 from axisor.features.accounts.auth import Doorkeeper
-from axisor.features.accounts.limits import LoginThrottle, StreamTickets
-from axisor.features.accounts.passwords import Passwords
+from axisor.features.accounts.limits import StreamTickets
+from axisor.features.accounts.people import People
 from axisor.features.accounts.rate_limits import RateLimits
-from axisor.features.accounts.service import AccountsService
-from axisor.features.accounts.tokens import AccessTokens
+from axisor.features.accounts.registration import Policy
 from axisor.features.demo.service import DemoService
 from axisor.features.margin_guard.rule_desk import RuleDesk
 from axisor.features.trading.service import TradingService
 from axisor.features.trading.spending import SpendingService
 from axisor.infra.clock import SystemClock
+from axisor.infra.crypto import Key, KeyRing
 from axisor.infra.db.session import Database, make_engine
 from axisor.infra.valkey import Valkey, connect
 from axisor.ports.clock import Clock
@@ -44,6 +44,7 @@ class Services:
     valkey: Valkey
     clock: Clock
     doorkeeper: Doorkeeper
+    people: People
     trading: TradingService
     spending: SpendingService
     rule_desk: RuleDesk
@@ -64,6 +65,10 @@ def build(
     valkey: Valkey,
     clock: Clock,
     jwt_secret: bytes,
+    keys: KeyRing,
+    previous_jwt_secrets: tuple[bytes, ...] = (),
+    registration: Policy = "closed",
+    has_mail: bool = False,
     is_demo: bool,
     public_url: str,
     internal_key: str | None,
@@ -72,10 +77,18 @@ def build(
     demo: DemoService | None = None,
 ) -> Services:
     """Return the services of an api process over connections that somebody else owns."""
-    tokens = AccessTokens(jwt_secret)
-    accounts = AccountsService(
-        database=database, throttle=LoginThrottle(valkey), tokens=tokens, passwords=Passwords(), clock=clock
+    people = People.build(
+        database=database,
+        valkey=valkey,
+        keys=keys,
+        jwt_secret=jwt_secret,
+        previous_jwt_secrets=previous_jwt_secrets,
+        policy="closed" if is_demo else registration,
+        has_mail=has_mail,
+        public_url=public_url,
+        clock=clock,
     )
+    accounts = people.accounts
     board = WatchBoard(valkey=valkey, clock=clock)
 
     async def demo_state(user_id: UserId) -> dict[str, Any] | None:
@@ -93,11 +106,14 @@ def build(
         clock=clock,
         doorkeeper=Doorkeeper(
             accounts=accounts,
-            tokens=tokens,
+            tokens=people.tokens,
             tickets=StreamTickets(valkey),
             rates=RateLimits(valkey, clock),
+            api_tokens=people.api_tokens,
+            devices=people.devices,
             clock=clock,
         ),
+        people=people,
         trading=TradingService(database=database, valkey=valkey, clock=clock),
         spending=SpendingService(database=database, valkey=valkey, clock=clock),
         rule_desk=RuleDesk(database=database, valkey=valkey, clock=clock),
@@ -131,6 +147,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             valkey=valkey,
             clock=clock,
             jwt_secret=settings.keys.jwt_key,
+            keys=KeyRing(Key(settings.keys.master_key)),
+            previous_jwt_secrets=settings.keys.previous_jwt_keys,
+            registration=settings.people.registration,
+            has_mail=settings.smtp.host is not None,
             is_demo=settings.demo.enabled,
             public_url=settings.api.url,
             internal_key=None if internal_key is None else internal_key.get_secret_value(),

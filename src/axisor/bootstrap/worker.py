@@ -5,7 +5,9 @@ from typing import Final, Self
 
 from axisor.adapters.lnmarkets.limits import RateLimit
 from axisor.bootstrap.exchange import make_venue, networks_of, signing_key
+from axisor.bootstrap.mail import make_mail_sender
 from axisor.domain.units import ExchangeAccountId
+from axisor.features.accounts.mail_jobs import MailRoom
 from axisor.features.credentials.repository import list_accounts
 from axisor.features.credentials.service import CredentialsService
 from axisor.features.execution.periodic_jobs import HeartbeatReader
@@ -68,6 +70,8 @@ class WorkerParts:
         context.provide(Nudges, nudges)
         context.provide(BullQueues, self.queues)
         context.provide(HeartbeatReader, HeartbeatReader(self.valkey, self.clock))
+        sender = make_mail_sender(self.settings.smtp, clock=self.clock)
+        context.provide(MailRoom, MailRoom(sender, KeyRing(Key(self.settings.keys.master_key))))
         context.provide(AccountSync, AccountSync(self.database, self._open_client(), nudges))
         return context
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter, Response
@@ -31,6 +31,13 @@ class InstanceView:
     mode: str
     network: str
     locales: tuple[str, ...]
+    registration: str
+    """Who may make an account: `open`, `invitation` or `closed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    keys: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +56,15 @@ async def instance(services: ServicesDependency) -> Response:
             mode="demo" if services.is_demo else "live",
             network=services.network,
             locales=_LOCALES,
+            registration=services.people.registration.policy,
         )
     )
+
+
+@health.get("/.well-known/jwks.json", response_model=KeySet, summary="The keys that sign access tokens (RFC 7517)")
+async def jwks(services: ServicesDependency) -> Response:
+    """Return the public keys of this week and of the weeks beside it."""
+    return answer(KeySet(keys=services.people.tokens.public_keys(now=services.clock.now())))
 
 
 @health.get("/healthz", response_model=Health, summary="Does the process answer?")

@@ -9,6 +9,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from axisor.domain.errors import AccessError, NotAuthenticated, NotPermitted, SessionExpired
 from axisor.domain.units import UserId
+from axisor.features.accounts.api_tokens import PREFIX as TOKEN_PREFIX
+from axisor.features.accounts.api_tokens import ApiTokens
+from axisor.features.accounts.devices import Devices
 from axisor.features.accounts.limits import StreamTickets
 from axisor.features.accounts.permissions import Permission, permissions_of
 from axisor.features.accounts.rate_limits import RateLimits, RouteClass
@@ -32,7 +35,16 @@ class Caller:
 
     user_id: UserId
     family_id: str
+    """Empty for a program that came with an API token."""
     role: str
+    allowed: frozenset[Permission] | None = None
+    """What the scopes of an API token allow at most; None for a person."""
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the caller may do: what their role may, within the scopes of their token."""
+        of_role = permissions_of(self.role)
+        return of_role if self.allowed is None else of_role & self.allowed
 
 
 class Doorkeeper:
@@ -45,8 +57,12 @@ class Doorkeeper:
         tokens: AccessTokens,
         tickets: StreamTickets,
         rates: RateLimits,
+        api_tokens: ApiTokens,
+        devices: Devices,
         clock: Clock,
     ) -> None:
+        self.devices = devices
+        self._api_tokens = api_tokens
         self.accounts = accounts
         self.tickets = tickets
         self.rates = rates
@@ -63,6 +79,9 @@ class Doorkeeper:
         """
         if token is None:
             raise NotAuthenticated("sign in first")
+        if token.startswith(TOKEN_PREFIX):
+            bearer = await self._api_tokens.admit(token)
+            return Caller(user_id=bearer.user_id, family_id="", role=bearer.role, allowed=bearer.permissions)
         claims = self._tokens.read(token, now=self.clock.now())
         role = await self._live_role(claims)
         return Caller(user_id=claims.user_id, family_id=claims.family_id, role=role)
@@ -87,6 +106,9 @@ def doorkeeper(request: Request) -> Doorkeeper:
     keeper = request.app.state.doorkeeper
     assert isinstance(keeper, Doorkeeper)
     return keeper
+
+
+DoorkeeperDependency = Annotated[Doorkeeper, Depends(doorkeeper)]
 
 
 async def _caller(
@@ -140,8 +162,17 @@ class Requires:
         if not self._never_counted:
             kind = RouteClass.READ if request.method in {"GET", "HEAD"} else RouteClass.WRITE
             await _count(request, kind, caller.user_id)
-        if self.permission not in permissions_of(caller.role):
+        if self.permission not in caller.permissions:
             raise NotPermitted("your role may not do this", permission=self.permission.value)
+        return caller
+
+
+class RequiresProof(Requires):
+    """Lets a person through who may, and who proved within the last ten minutes who they are."""
+
+    async def __call__(self, request: Request, caller: _CallerDependency) -> Caller:
+        await super().__call__(request, caller)
+        await doorkeeper(request).devices.check_recent_proof(caller.user_id, caller.family_id)
         return caller
 
 
@@ -151,6 +182,8 @@ def permissions_in(dependant: Dependant) -> frozenset[Permission]:
     return frozenset(own.union(*(permissions_in(part) for part in dependant.dependencies)))
 
 
+StrongProfileDependency = Annotated[Caller, Depends(RequiresProof(Permission.OWN_PROFILE))]
+"""A person who has just proved who they are: for what would hand the account to somebody else."""
 ProfileDependency = Annotated[Caller, Depends(Requires(Permission.OWN_PROFILE))]
 MarketDependency = Annotated[Caller, Depends(Requires(Permission.VIEW_MARKET))]
 ViewerDependency = Annotated[Caller, Depends(Requires(Permission.VIEW_ACCOUNTS))]

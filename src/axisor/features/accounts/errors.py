@@ -1,6 +1,6 @@
 """What can go wrong when someone signs in."""
 
-from axisor.domain.errors import AccessError, Conflict
+from axisor.domain.errors import AccessError, Conflict, DomainError, NotPermitted
 
 
 class WrongCredentials(AccessError):
@@ -33,3 +33,70 @@ class SessionReused(AccessError):
 
 class EmailTaken(Conflict):
     code = "email_taken"
+
+
+class FactorRequired(AccessError):
+    """The first factor was right: the challenge in the context has to be answered with a second one."""
+
+    code = "factor_required"
+
+    def __init__(self, *, challenge: str, methods: tuple[str, ...], expires_in_s: int) -> None:
+        super().__init__(
+            "confirm with a second factor", challenge=challenge, methods=list(methods), expires_in_s=expires_in_s
+        )
+
+
+class WrongCode(AccessError):
+    """The code, passkey or signature is wrong, used, or too old."""
+
+    code = "wrong_code"
+
+
+class ChallengeLocked(AccessError):
+    """Too many wrong answers: begin again."""
+
+    code = "challenge_locked"
+
+
+class ReauthRequired(NotPermitted):
+    """The action asks for a proof of who one is, not older than ten minutes."""
+
+    code = "reauth_required"
+
+
+class PasswordTooCommon(DomainError):
+    """The password is among those that everybody tries first."""
+
+    code = "password_too_common"
+
+
+class RegistrationClosed(NotPermitted):
+    code = "registration_closed"
+
+
+class MailNotConfigured(Conflict):
+    """This instance has no mail server: the operator creates users on the command line."""
+
+    code = "mail_not_configured"
+
+
+class CodeUsed(AccessError):
+    """A link or code is unknown, used, too old, or was guessed at too often."""
+
+    code = "code_used"
+
+
+class FactorExists(Conflict):
+    code = "factor_exists"
+
+
+class LastWayIn(Conflict):
+    """Nothing else would be left to sign in with."""
+
+    code = "last_way_in"
+
+
+class WalletPending(AccessError):
+    """The wallet has not signed yet: ask again."""
+
+    code = "wallet_pending"

@@ -8,6 +8,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
 from axisor.domain.errors import DomainError
+from axisor.features.accounts.common_passwords import is_common
+from axisor.features.accounts.errors import PasswordTooCommon
 
 MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 256
@@ -27,14 +29,21 @@ class Passwords:
         self._slots = asyncio.Semaphore(_CONCURRENT)
         self._nobody = self._hasher.hash("the password of an account that does not exist")
 
-    async def hash(self, password: str) -> str:
-        """Return the argon2id hash of a password.
+    async def hash(self, password: str, *, own_words: tuple[str, ...] = ()) -> str:
+        """Return the argon2id hash of a password that somebody chooses; `own_words` are too easy for them.
 
         Raises:
             PasswordTooShort: it has fewer than 12 or more than 256 characters.
+            PasswordTooCommon: it is among those that everybody tries first.
         """
         if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
             raise PasswordTooShort(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
+        if is_common(password, own_words=own_words):
+            raise PasswordTooCommon("this password is among those that are tried first: choose another")
+        return await self.rehash(password)
+
+    async def rehash(self, password: str) -> str:
+        """Return the hash of a password that is in use already, with today's parameters."""
         async with self._slots:
             return await asyncio.to_thread(self._hasher.hash, password)
 

@@ -41,7 +41,12 @@ _USER_COLUMNS = (
 
 
 async def insert_user(
-    connection: AsyncConnection, user: User, *, password_hash: str | None, created_at: datetime
+    connection: AsyncConnection,
+    user: User,
+    *,
+    password_hash: str | None,
+    created_at: datetime,
+    email_verified_at: datetime | None = None,
 ) -> None:
     await connection.execute(
         sa.insert(app_user).values(
@@ -53,6 +58,7 @@ async def insert_user(
             locale=user.locale,
             is_demo=user.is_demo,
             created_at=created_at,
+            email_verified_at=email_verified_at,
         )
     )
 
@@ -81,6 +87,31 @@ async def find_by_email(connection: AsyncConnection, email: str) -> tuple[User, 
     values = dict(row._mapping)  # noqa: SLF001 - as above
     password_hash: str | None = values.pop("password_hash")
     return User(**values), password_hash
+
+
+async def find_password_hash(connection: AsyncConnection, user_id: UserId) -> str | None:
+    found = await connection.execute(sa.select(app_user.c.password_hash).where(app_user.c.user_id == user_id))
+    password_hash: str | None = found.scalar_one_or_none()
+    return password_hash
+
+
+async def is_taken(connection: AsyncConnection, email: str) -> bool:
+    """Return whether somebody has an address, disabled people included."""
+    found = await connection.execute(
+        sa.select(app_user.c.user_id).where(sa.func.lower(app_user.c.email) == email.lower())
+    )
+    return found.first() is not None
+
+
+async def set_email(connection: AsyncConnection, user_id: UserId, email: str, *, verified_at: datetime) -> None:
+    await connection.execute(
+        sa.update(app_user).where(app_user.c.user_id == user_id).values(email=email, email_verified_at=verified_at)
+    )
+
+
+async def delete_user(connection: AsyncConnection, user_id: UserId) -> None:
+    """Delete a person and every row that is theirs; the audit chain stays."""
+    await connection.execute(sa.delete(app_user).where(app_user.c.user_id == user_id))
 
 
 async def find_principal(connection: AsyncConnection, *, is_demo: bool) -> User | None:

@@ -1,6 +1,6 @@
 """Signing in, staying signed in, signing out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,19 +10,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axisor.domain.errors import NotAuthenticated, NotFound, SessionExpired
 from axisor.domain.units import UserId
+from axisor.features.accounts import device_repository as devices
 from axisor.features.accounts import repository
 from axisor.features.accounts.errors import EmailTaken, LinkUsed, SessionReused, WrongCredentials
+from axisor.features.accounts.factor_gate import FactorGate
 from axisor.features.accounts.limits import LoginThrottle
+from axisor.features.accounts.mail_texts import MailKind
+from axisor.features.accounts.mails import Postbox
 from axisor.features.accounts.passwords import Passwords
 from axisor.features.accounts.repository import RefreshSession, User
 from axisor.features.accounts.tokens import AccessTokens, hash_of, new_opaque_token, owner_of
+from axisor.features.accounts.visits import Visit
+from axisor.features.audit import service as audit
 from axisor.infra.db.session import Database
 from axisor.infra.ids import new_id
 from axisor.ports.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-SESSION_LIFE: Final = timedelta(days=30)
+IDLE_LIFE: Final = timedelta(days=7)
+"""A session that was not continued for this long has ended."""
+LONGEST_LIFE: Final = timedelta(days=30)
+"""A session ends this long after it began, however often it was continued."""
 LINK_LIFE: Final = timedelta(minutes=10)
 
 
@@ -35,6 +44,8 @@ class SignedIn:
     access_expires_at: datetime
     refresh_token: str
     refresh_expires_at: datetime
+    device_token: str | None = None
+    """What this browser is to keep to be known the next time; None where it is known already."""
 
 
 async def create_user(
@@ -78,36 +89,59 @@ class AccountsService:
         throttle: LoginThrottle,
         tokens: AccessTokens,
         passwords: Passwords,
+        gate: FactorGate,
+        postbox: Postbox,
         clock: Clock,
     ) -> None:
+        self._gate = gate
+        self._postbox = postbox
         self._database = database
         self._throttle = throttle
         self._tokens = tokens
         self._passwords = passwords
         self._clock = clock
 
-    async def login(self, *, email: str, password: str, address: str, user_agent: str | None) -> SignedIn:
+    async def login(self, *, email: str, password: str, visit: Visit) -> SignedIn:
         """Return a session for an address and its password.
 
         Raises:
             WrongCredentials: they do not belong together; the work is the same for an unknown address.
             TooManyAttempts: earlier failures have to be waited out.
+            FactorRequired: the person has a second factor.
         """
-        await self._throttle.check(address=address, email=email)
         async with self._database.transaction() as connection:
             found = await repository.find_by_email(connection, email)
         user, password_hash = found if found is not None else (None, None)
+        is_known = await self._is_known(user, visit)
+        await self._throttle.check(address=visit.address, email=email, is_known_device=is_known)
         if not await self._passwords.matches(password, password_hash) or user is None:
-            await self._throttle.failed(address=address, email=email)
-            log.info("login_failed", address=address, is_known=user is not None)
+            await self._throttle.failed(address=visit.address, email=email)
+            log.info("login_failed", address=visit.address, is_known=user is not None)
             raise WrongCredentials("the address and the password do not belong together")
-        await self._throttle.succeeded(address=address, email=email)
+        await self._throttle.succeeded(address=visit.address, email=email)
         if password_hash is not None and self._passwords.is_outdated(password_hash):
-            renewed = await self._passwords.hash(password)
+            renewed = await self._passwords.rehash(password)
             async with self._database.transaction(user_id=user.user_id) as connection:
                 await repository.set_password_hash(connection, user.user_id, renewed)
-        log.info("login_succeeded", user_id=user.user_id, address=address)
-        return await self._begin(user, user_agent=user_agent)
+        return await self.pass_first_factor(user, method="password", visit=visit)
+
+    async def pass_first_factor(self, user: User, *, method: str, visit: Visit) -> SignedIn:
+        """Return a session for somebody who proved one factor, where they have no second one.
+
+        Raises:
+            FactorRequired: they have one.
+        """
+        await self._gate.check(user.user_id, method=method)
+        return await self.begin(user, method=method, visit=visit)
+
+    async def _is_known(self, user: User | None, visit: Visit) -> bool:
+        """Return whether a browser proves that this person signed in with it before; equal work for nobody."""
+        token = visit.device_token
+        if token is None or (owner := owner_of(token)) is None:
+            return False
+        async with self._database.transaction(user_id=owner) as connection:
+            is_known = await devices.is_known_device(connection, user_id=owner, token_hash=hash_of(token))
+        return is_known and user is not None and user.user_id == owner
 
     async def create_start_link(self, *, is_demo: bool) -> tuple[str, datetime]:
         """Return a token that signs in this machine's own user once within ten minutes, and its end.
@@ -132,7 +166,7 @@ class AccountsService:
         async with self._database.transaction() as connection:
             return await repository.find_principal(connection, is_demo=is_demo)
 
-    async def start(self, token: str, *, user_agent: str | None) -> SignedIn:
+    async def start(self, token: str, *, visit: Visit) -> SignedIn:
         """Return a session for a start link, once.
 
         Raises:
@@ -150,10 +184,12 @@ class AccountsService:
             log.info("start_link_refused", user_id=user_id)
             raise LinkUsed("this link was used already or is older than ten minutes")
         log.info("start_link_used", user_id=user_id)
-        return await self._begin(user, user_agent=user_agent)
+        return await self.begin(user, method="start link", visit=visit)
 
-    async def refresh(self, token: str, *, user_agent: str | None) -> SignedIn:
+    async def refresh(self, token: str, *, visit: Visit, is_strong: bool = False) -> SignedIn:
         """Return the next session of a family; the token given is used up.
+
+        `is_strong`: the person has just proved once more who they are.
 
         Raises:
             SessionReused: the token was used before: somebody has a copy, so the whole family ends.
@@ -169,10 +205,20 @@ class AccountsService:
             user = await repository.find_user(connection, user_id)
             is_reused = session is not None and session.used_at is not None
             if session is not None and is_reused:
-                await repository.revoke_family(connection, user_id=user_id, family_id=session.family_id, now=now)
+                await devices.end_devices(connection, user_id=user_id, only=session.family_id, now=now)
+                await audit.append(
+                    connection,
+                    user_id=user_id,
+                    actor=str(user_id),
+                    action="session_reused",
+                    data={"address": visit.address, "family_id": session.family_id},
+                    at=now,
+                )
             elif session is not None and session.revoked_at is None and session.expires_at > now and user is not None:
                 await repository.mark_session_used(connection, session, now=now)
-                return await self._continue(connection, user, session.family_id, user_agent=user_agent, now=now)
+                return await self._continue(
+                    connection, user, session.family_id, visit=visit, strong_at=now if is_strong else None, now=now
+                )
         if session is None or user is None:
             raise NotAuthenticated("there is no session")
         if is_reused:
@@ -188,9 +234,7 @@ class AccountsService:
         async with self._database.transaction(user_id=user_id) as connection:
             session = await repository.lock_session(connection, user_id=user_id, token_hash=hash_of(token))
             if session is not None:
-                await repository.revoke_family(
-                    connection, user_id=user_id, family_id=session.family_id, now=self._clock.now()
-                )
+                await devices.end_devices(connection, user_id=user_id, only=session.family_id, now=self._clock.now())
         log.info("logged_out", user_id=user_id)
 
     async def get_user(self, user_id: UserId) -> User:
@@ -217,24 +261,102 @@ class AccountsService:
             user = await repository.find_user(connection, user_id) if family_id in families else None
         return None if user is None else user.role
 
-    async def _begin(self, user: User, *, user_agent: str | None) -> SignedIn:
+    async def find_user_of_token(self, token: str) -> UserId | None:
+        """Return whose live session a refresh token continues, without using it up."""
+        user_id = owner_of(token)
+        if user_id is None:
+            return None
+        async with self._database.transaction(user_id=user_id) as connection:
+            session = await repository.lock_session(connection, user_id=user_id, token_hash=hash_of(token))
+        now = self._clock.now()
+        is_live = session is not None and session.used_at is None and session.revoked_at is None
+        return user_id if session is not None and is_live and session.expires_at > now else None
+
+    async def begin(self, user: User, *, method: str, visit: Visit) -> SignedIn:
+        """Return a new session; a device that was not seen before is told of by mail."""
+        now, family_id = self._clock.now(), new_id()
         async with self._database.transaction(user_id=user.user_id) as connection:
-            return await self._continue(connection, user, new_id(), user_agent=user_agent, now=self._clock.now())
+            device_token = await self._meet(connection, user, visit, now=now)
+            await devices.insert_device(
+                connection,
+                user_id=user.user_id,
+                family_id=family_id,
+                method=method,
+                visit=visit,
+                strong_at=now,
+                now=now,
+            )
+            await audit.append(
+                connection,
+                user_id=user.user_id,
+                actor=str(user.user_id),
+                action="signed_in",
+                data={"method": method, "address": visit.address, "is_new_device": device_token is not None},
+                at=now,
+            )
+            signed_in = await self._continue(connection, user, family_id, visit=visit, strong_at=now, now=now)
+        log.info("login_succeeded", user_id=user.user_id, method=method, address=visit.address)
+        return replace(signed_in, device_token=device_token)
+
+    async def _meet(self, connection: AsyncConnection, user: User, visit: Visit, *, now: datetime) -> str | None:
+        """Return the token of a device that is new to this person, None for one that is known."""
+        token = visit.device_token
+        if token is not None and owner_of(token) == user.user_id:
+            token_hash = hash_of(token)
+            if await devices.is_known_device(connection, user_id=user.user_id, token_hash=token_hash):
+                await devices.know_device(connection, user_id=user.user_id, token_hash=token_hash, now=now)
+                return None
+        if await devices.has_known_devices(connection, user_id=user.user_id):
+            await self._postbox.post(
+                connection,
+                MailKind.NEW_DEVICE,
+                to=user.email,
+                locale=user.locale,
+                user_id=user.user_id,
+                address=visit.address,
+                agent=visit.user_agent or "?",
+            )
+        fresh = new_opaque_token(user.user_id)
+        await devices.know_device(connection, user_id=user.user_id, token_hash=hash_of(fresh), now=now)
+        return fresh
 
     async def _continue(
-        self, connection: AsyncConnection, user: User, family_id: str, *, user_agent: str | None, now: datetime
+        self,
+        connection: AsyncConnection,
+        user: User,
+        family_id: str,
+        *,
+        visit: Visit,
+        strong_at: datetime | None,
+        now: datetime,
     ) -> SignedIn:
+        device = await devices.find_device(connection, user_id=user.user_id, family_id=family_id)
+        began_at = now if device is None else device.created_at
+        if device is None:
+            # Begun by the release before this one, while both run.
+            await devices.insert_device(
+                connection,
+                user_id=user.user_id,
+                family_id=family_id,
+                method="unknown",
+                visit=visit,
+                strong_at=strong_at,
+                now=now,
+            )
+        await devices.touch_device(
+            connection, user_id=user.user_id, family_id=family_id, visit=visit, strong_at=strong_at, now=now
+        )
         token = new_opaque_token(user.user_id)
         session = RefreshSession(
             user_id=user.user_id,
             session_id=new_id(),
             family_id=family_id,
-            expires_at=now + SESSION_LIFE,
+            expires_at=min(now + IDLE_LIFE, began_at + LONGEST_LIFE),
             used_at=None,
             revoked_at=None,
         )
         await repository.insert_session(
-            connection, session, token_hash=hash_of(token), user_agent=(user_agent or "")[:200], created_at=now
+            connection, session, token_hash=hash_of(token), user_agent=visit.user_agent[:200], created_at=now
         )
         access_token, access_expires_at = self._tokens.issue(user_id=user.user_id, family_id=family_id, now=now)
         return SignedIn(

@@ -18,6 +18,7 @@ app_user = sa.Table(
     sa.Column("is_demo", sa.Boolean, nullable=False),
     sa.Column("created_at", _AT, nullable=False),
     sa.Column("disabled_at", _AT),
+    sa.Column("email_verified_at", _AT),
 )
 
 refresh_session = sa.Table(
