@@ -139,6 +139,7 @@ async def test_the_instance_says_what_it_is_to_anybody(api: ApiHarness) -> None:
         "mode": "live",
         "network": "mainnet",
         "locales": ["en", "pt-BR"],
+        "registration": "closed",
     }
 
 
