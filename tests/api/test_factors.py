@@ -104,7 +104,7 @@ async def test_with_an_authenticator_the_password_alone_opens_nothing(api: ApiHa
     assert whole.status_code == 200, whole.text
     assert (await person.say("/me", method="GET")).status_code == 200
     again = await person.auth("factor", {"challenge": challenge, "code": app.at(api.clock.now())})
-    assert (again.status_code, again.json()["code"]) == (401, "wrong_code")
+    assert (again.status_code, again.json()["code"]) == (422, "wrong_code")
 
 
 async def test_a_code_is_used_once_and_lives_for_its_thirty_seconds_alone(api: ApiHarness) -> None:
@@ -115,11 +115,11 @@ async def test_a_code_is_used_once_and_lives_for_its_thirty_seconds_alone(api: A
         return (await person.auth("factor", {"challenge": challenge, "code": code})).status_code
 
     now = api.clock.now()
-    assert await try_code(app.at(now - timedelta(seconds=31))) == 401
-    assert await try_code(app.at(now + timedelta(seconds=31))) == 401
+    assert await try_code(app.at(now - timedelta(seconds=31))) == 422
+    assert await try_code(app.at(now + timedelta(seconds=31))) == 422
     code = app.at(api.clock.now())
     assert await try_code(code) == 200
-    assert await try_code(code) == 401
+    assert await try_code(code) == 422
 
 
 async def test_of_five_uses_of_one_code_at_once_one_succeeds(api: ApiHarness) -> None:
@@ -132,7 +132,7 @@ async def test_of_five_uses_of_one_code_at_once_one_succeeds(api: ApiHarness) ->
 
     async with asyncio.TaskGroup() as tasks:
         uses = [tasks.create_task(use(challenge)) for challenge in challenges]
-    assert sorted(task.result() for task in uses) == [200, 401, 401, 401, 401]
+    assert sorted(task.result() for task in uses) == [200, 422, 422, 422, 422]
 
 
 async def test_ten_wrong_codes_lock_the_second_factor_for_whoever_has_the_password(api: ApiHarness) -> None:
@@ -140,7 +140,7 @@ async def test_ten_wrong_codes_lock_the_second_factor_for_whoever_has_the_passwo
     challenge = (await person.login()).json()["context"]["challenge"]
     wrong = "000000" if app.at(api.clock.now()) != "000000" else "111111"
     statuses = [(await person.auth("factor", {"challenge": challenge, "code": wrong})).status_code for _ in range(11)]
-    assert statuses == [401] * 10 + [429]
+    assert statuses == [422] * 10 + [429]
     locked = await person.auth("factor", {"challenge": challenge, "code": app.at(api.clock.now())})
     assert locked.json()["code"] == "challenge_locked"
     # The session that was there before goes on.
@@ -150,7 +150,7 @@ async def test_ten_wrong_codes_lock_the_second_factor_for_whoever_has_the_passwo
 async def test_a_recovery_code_stands_in_once_and_only_its_hash_is_stored(api: ApiHarness) -> None:
     person, _, codes = await with_totp(api)
     assert len(codes) == len(set(codes)) == 10
-    for expected in (200, 401):
+    for expected in (200, 422):
         challenge = (await person.login()).json()["context"]["challenge"]
         answer = await person.auth("factor", {"challenge": challenge, "recovery_code": codes[0].upper()})
         assert answer.status_code == expected
@@ -245,7 +245,7 @@ async def test_a_passkey_signs_in_alone_once_per_challenge(api: ApiHarness) -> N
     answer = await fresh.auth("passkey", said)
     assert answer.status_code == 200, answer.text
     assert answer.json()["user"]["user_id"] == person.user.user_id
-    assert (await fresh.auth("passkey", said)).status_code == 401
+    assert (await fresh.auth("passkey", said)).status_code == 422
 
 
 async def test_a_passkey_that_did_not_verify_its_user_is_a_second_factor_alone(api: ApiHarness) -> None:
@@ -278,7 +278,7 @@ async def test_a_passkey_of_another_site_a_copy_and_another_persons_open_nothing
     if flaw == "garbage":
         said["credential"] = {"id": "x", "response": {"userHandle": 5}}
     answer = await person.auth("passkey", said)
-    assert (answer.status_code, answer.json()["code"]) == (401, "wrong_code")
+    assert (answer.status_code, answer.json()["code"]) == (422, "wrong_code")
 
 
 @dataclass
@@ -349,7 +349,9 @@ async def test_what_no_linked_wallet_signed_opens_nothing(api: ApiHarness, flaw:
     answer = (await api.a_browser().get(path, params=said)).json()
     assert answer["status"] == ("OK" if flaw == "stranger" else "ERROR")
     done = await person.auth("wallet/finish", {"challenge": asked["challenge"]})
-    assert (done.status_code, done.json()["code"]) == (401, "wrong_code" if flaw == "stranger" else "wallet_pending")
+    assert (done.status_code, done.json()["code"]) == (
+        (422, "wrong_code") if flaw == "stranger" else (409, "wallet_pending")
+    )
 
 
 async def test_the_ways_to_sign_in_are_listed_and_removed_one_by_one(api: ApiHarness) -> None:

@@ -73,7 +73,7 @@ async def test_an_address_proved_by_its_code_gets_an_account_and_a_session(
     assert made.status_code == 200, made.text
     assert (made.json()["user"]["email"], made.json()["user"]["role"]) == (address, "trader")
     again = await browser.post("/api/v1/auth/register/confirm", json=body)
-    assert (again.status_code, again.json()["code"]) == (401, "code_used")
+    assert (again.status_code, again.json()["code"]) == (422, "code_used")
     assert (await browser.post("/api/v1/auth/login", json={"email": address, "password": CHOSEN})).status_code == 200
 
 
@@ -86,10 +86,10 @@ async def test_the_link_works_once_and_for_whoever_knows_the_password_alone(
     browser = open_api.a_browser()
     path = "/api/v1/auth/register/confirm"
     other = await browser.post(path, json={"token": token, "password": "some other words here"})
-    assert (other.status_code, other.json()["code"]) == (401, "code_used")
+    assert (other.status_code, other.json()["code"]) == (422, "code_used")
     first = await browser.post(path, json={"token": token, "password": CHOSEN})
     assert first.status_code == 200
-    assert (await browser.post(path, json={"token": token, "password": CHOSEN})).status_code == 401
+    assert (await browser.post(path, json={"token": token, "password": CHOSEN})).status_code == 422
 
 
 async def test_a_code_is_worth_nothing_after_fifteen_minutes_or_five_guesses(
@@ -103,16 +103,16 @@ async def test_a_code_is_worth_nothing_after_fifteen_minutes_or_five_guesses(
     path = "/api/v1/auth/register/confirm"
     for _ in range(5):
         guess = {"registration_id": asked["registration_id"], "code": wrong, "password": CHOSEN}
-        assert (await browser.post(path, json=guess)).status_code == 401
+        assert (await browser.post(path, json=guess)).status_code == 422
     right = {"registration_id": asked["registration_id"], "code": code, "password": CHOSEN}
-    assert (await browser.post(path, json=right)).status_code == 401
+    assert (await browser.post(path, json=right)).status_code == 422
     late = (await apply(open_api, address)).json()
     code = code_in(await letters.last_to(address))
     open_api.clock.ahead = timedelta(minutes=15, seconds=1)
     answer = await browser.post(
         path, json={"registration_id": late["registration_id"], "code": code, "password": CHOSEN}
     )
-    assert answer.status_code == 401
+    assert answer.status_code == 422
 
 
 async def test_an_address_that_is_taken_gets_the_same_answer_and_another_mail(
@@ -186,7 +186,7 @@ async def test_an_invitation_makes_one_account_with_its_role(
         for mail in await letters.to(address):
             body = {"token": token_in(mail), "password": CHOSEN}
             made.append(await api.a_browser().post("/api/v1/auth/register/confirm", json=body))
-        assert [answer.status_code for answer in made] == [200, 401]
+        assert [answer.status_code for answer in made] == [200, 422]
         assert made[0].json()["user"]["role"] == "viewer"
 
 
@@ -202,7 +202,7 @@ async def test_a_new_password_by_mail_ends_every_session_and_the_code_is_used_up
     token = token_in(await letters.last_to(page.user.email))
     body = {"token": token, "password": CHOSEN}
     assert (await browser.post("/api/v1/auth/reset/confirm", json=body)).status_code == 200
-    assert (await browser.post("/api/v1/auth/reset/confirm", json=body)).status_code == 401
+    assert (await browser.post("/api/v1/auth/reset/confirm", json=body)).status_code == 422
     open_api.clock.ahead += timedelta(seconds=3)
     assert (await page.get("/api/v1/me")).status_code == 401
     login = {"email": page.user.email, "password": PASSWORD}
@@ -219,14 +219,14 @@ async def test_of_ten_uses_of_one_code_at_once_one_succeeds(open_api: ApiHarness
     body = {"token": token_in(await letters.last_to(user.email)), "password": CHOSEN}
     async with asyncio.TaskGroup() as tasks:
         uses = [tasks.create_task(browser.post("/api/v1/auth/reset/confirm", json=body)) for _ in range(4)]
-    assert sorted(use.result().status_code for use in uses) == [200, 401, 401, 401]
+    assert sorted(use.result().status_code for use in uses) == [200, 422, 422, 422]
 
 
 async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(open_api: ApiHarness) -> None:
     page = await open_api.a_page()
     other = await open_api.a_page(page.user)
     refused = await page.put("/api/v1/me/password", {"password": "something else", "new_password": CHOSEN})
-    assert (refused.status_code, refused.json()["code"]) == (401, "wrong_credentials")
+    assert (refused.status_code, refused.json()["code"]) == (422, "wrong_password")
     done = await page.put("/api/v1/me/password", {"password": PASSWORD, "new_password": CHOSEN})
     assert done.status_code == 200, done.text
     open_api.clock.ahead += timedelta(seconds=3)

@@ -46,10 +46,19 @@ class FactorRequired(AccessError):
         )
 
 
-class WrongCode(AccessError):
-    """The code, passkey or signature is wrong, used, or too old."""
+class WrongCode(DomainError):
+    """The code, passkey or signature is wrong, used, or too old.
+
+    No 401: whoever sends it may be signed in, and a client that renews its session would send the guess once more.
+    """
 
     code = "wrong_code"
+
+
+class WrongPassword(DomainError):
+    """The present password of somebody who is signed in is another."""
+
+    code = "wrong_password"
 
 
 class ChallengeLocked(AccessError):
@@ -80,7 +89,7 @@ class MailNotConfigured(Conflict):
     code = "mail_not_configured"
 
 
-class CodeUsed(AccessError):
+class CodeUsed(DomainError):
     """A link or code is unknown, used, too old, or was guessed at too often."""
 
     code = "code_used"
@@ -96,7 +105,7 @@ class LastWayIn(Conflict):
     code = "last_way_in"
 
 
-class WalletPending(AccessError):
+class WalletPending(Conflict):
     """The wallet has not signed yet: ask again."""
 
     code = "wallet_pending"

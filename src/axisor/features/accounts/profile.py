@@ -14,7 +14,7 @@ from axisor.features.accounts import device_repository as devices
 from axisor.features.accounts import repository
 from axisor.features.accounts.code_repository import Answer
 from axisor.features.accounts.codes import CODE_LIFE, Codes
-from axisor.features.accounts.errors import CodeUsed, EmailTaken, MailNotConfigured, WrongCredentials
+from axisor.features.accounts.errors import CodeUsed, EmailTaken, MailNotConfigured, WrongPassword
 from axisor.features.accounts.mail_texts import MailKind
 from axisor.features.accounts.mails import Postbox
 from axisor.features.accounts.passwords import Passwords
@@ -124,13 +124,13 @@ class Profile:
         """Set a new password by the present one; every other session ends.
 
         Raises:
-            WrongCredentials: the present password is another.
+            WrongPassword: the present password is another.
         """
         async with self._database.transaction(user_id=user_id) as connection:
             user = await repository.find_user(connection, user_id)
             present = await repository.find_password_hash(connection, user_id)
         if not await self._passwords.matches(password, present) or user is None:
-            raise WrongCredentials("the present password is another")
+            raise WrongPassword("the present password is another")
         words = (user.email or "", user.display_name)
         password_hash = await self._passwords.hash(new_password, own_words=words)
         now = self._clock.now()
