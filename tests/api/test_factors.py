@@ -214,7 +214,7 @@ async def test_whoever_has_a_second_factor_proves_that_before_dangerous_changes(
     await person.auth("refresh")
     stale = await person.say("/me/factors/totp", method="DELETE")
     assert (stale.status_code, stale.json()["code"]) == (403, "reauth_required")
-    assert (await person.auth("reauthenticate", {"password": PASSWORD})).status_code == 401
+    assert (await person.auth("reauthenticate", {"password": PASSWORD})).status_code == 422
     assert (await person.auth("reauthenticate", {"code": app.at(api.clock.now())})).status_code == 200
     assert (await person.say("/me/factors/totp", method="DELETE")).status_code == 200
     assert (await person.login()).status_code == 200
