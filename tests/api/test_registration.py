@@ -142,6 +142,37 @@ async def test_registering_takes_as_long_for_a_taken_address_as_for_a_free_one(o
     assert 0.4 < ratio < 2.5
 
 
+@pytest.mark.parametrize("path", ["login", "reset", "reset/confirm"])
+async def test_no_answer_says_whether_an_address_has_an_account(open_api: ApiHarness, path: str) -> None:
+    user = await open_api.a_user()
+    bodies = {
+        "login": {"password": "wrong wrong wrong"},
+        "reset": {},
+        "reset/confirm": {"code": "123456", "password": CHOSEN},
+    }
+    told = []
+    for address in (user.email, an_address()):
+        answer = await open_api.a_browser().post(f"/api/v1/auth/{path}", json={"email": address, **bodies[path]})
+        assert answer.status_code == {"login": 401, "reset": 202, "reset/confirm": 422}[path], answer.text
+        told.append((answer.status_code, answer.json() | {"request_id": None}, set(answer.headers)))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("path", ["login", "reset/confirm"])
+async def test_answering_takes_as_long_for_an_address_that_nobody_has(open_api: ApiHarness, path: str) -> None:
+    times: dict[str, list[float]] = {"known": [], "unknown": []}
+    for _ in range(6):
+        await forget_counts(open_api)
+        user = await open_api.a_user()
+        for kind, address in (("known", user.email), ("unknown", an_address())):
+            body = {"email": address, "password": "wrong wrong wrong"} | ({} if path == "login" else {"code": "123456"})
+            began = time.perf_counter()
+            await open_api.a_browser().post(f"/api/v1/auth/{path}", json=body)
+            times[kind].append(time.perf_counter() - began)
+    ratio = statistics.median(times["known"]) / statistics.median(times["unknown"])
+    assert 0.4 < ratio < 2.5
+
+
 async def test_a_common_password_is_refused_in_words(open_api: ApiHarness) -> None:
     answer = await apply(open_api, an_address(), password="Password1234!")
     assert (answer.status_code, answer.json()["code"]) == (422, "password_too_common")
