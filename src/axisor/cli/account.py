@@ -65,7 +65,7 @@ class Protection:
 def connect(*, root: Path, network: Network, name: str) -> str:
     """Store a key after trying it, as an account that is only watched; return what it found, in words."""
     credentials = _ask_credentials()
-    with _stopped_instance(root) as (settings, place):
+    with stopped_instance(root) as (settings, place):
         found = asyncio.run(_try_key(settings, network, credentials))
         asyncio.run(_store(settings, network, name, credentials))
         (place.data_dir / "connected").touch(mode=0o600)
@@ -76,24 +76,24 @@ def protect(*, root: Path, name: str, wanted: Protection, confirmation: str | No
     """Turn protection on for an account; its trades get this rule at the next start."""
     if wanted.preset in (Preset.HOLD, Preset.HOLD_LONGER) and wanted.spend_at_most_sats <= 0:
         raise ConfigurationError("--spend-at-most is needed for this preset: sats that one trade may be given")
-    with _stopped_instance(root) as (settings, _):
+    with stopped_instance(root) as (settings, _):
         return asyncio.run(_protect(settings, name, wanted, confirmation))
 
 
 def unprotect(*, root: Path, name: str) -> str:
     """Turn protection off for an account: it is only watched from the next start on."""
-    with _stopped_instance(root) as (settings, _):
+    with stopped_instance(root) as (settings, _):
         return asyncio.run(_unprotect(settings, name))
 
 
 def list_accounts(*, root: Path) -> list[dict[str, Any]]:
     """Return the connected accounts, without their keys."""
-    with _stopped_instance(root) as (settings, _):
+    with stopped_instance(root) as (settings, _):
         return asyncio.run(_list(settings))
 
 
 @contextmanager
-def _stopped_instance(root: Path) -> Iterator[tuple[Settings, Instance]]:
+def stopped_instance(root: Path) -> Iterator[tuple[Settings, Instance]]:
     """Yield the settings of the real instance with its database running, and nothing else of it."""
     place = Instance(root, "live")
     place.open()
@@ -128,7 +128,8 @@ def _stopped_instance(root: Path) -> Iterator[tuple[Settings, Instance]]:
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Yield the instance's database as the worker's role."""
     database = Database(make_engine(settings.database.worker_url, application_name="axisor-account"))
     try:
         yield database
@@ -176,7 +177,7 @@ async def _try_key(settings: Settings, network: Network, credentials: Credential
 
 async def _store(settings: Settings, network: Network, name: str, credentials: Credentials) -> None:
     clock = SystemClock()
-    async with _database(settings) as database:
+    async with open_database(settings) as database:
         service = CredentialsService(
             database, KeyRing(Key(settings.keys.master_key)), clock=clock, is_demo=settings.demo.enabled
         )
@@ -203,7 +204,7 @@ async def _store(settings: Settings, network: Network, name: str, credentials: C
 
 async def _protect(settings: Settings, name: str, wanted: Protection, confirmation: str | None) -> str:
     clock = SystemClock()
-    async with _database(settings) as database, database.transaction() as connection:
+    async with open_database(settings) as database, database.transaction() as connection:
         account = await _required(connection, name)
         if account.network == Network.MAINNET and confirmation != name:
             raise AccountRefused(f"this is real money: say  --confirm {name}  to turn live protection on")
@@ -226,7 +227,7 @@ async def _protect(settings: Settings, name: str, wanted: Protection, confirmati
 
 async def _unprotect(settings: Settings, name: str) -> str:
     clock = SystemClock()
-    async with _database(settings) as database, database.transaction() as connection:
+    async with open_database(settings) as database, database.transaction() as connection:
         account = await _required(connection, name)
         account_id = ExchangeAccountId(str(account.exchange_account_id))
         await _set_guarded(connection, account_id, is_on=False)
@@ -235,7 +236,7 @@ async def _unprotect(settings: Settings, name: str) -> str:
 
 
 async def _list(settings: Settings) -> list[dict[str, Any]]:
-    async with _database(settings) as database, database.transaction() as connection:
+    async with open_database(settings) as database, database.transaction() as connection:
         rows = await connection.execute(
             text(
                 "select name, network, is_guarded, balance_sats, created_at from exchange_account "

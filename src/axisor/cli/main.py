@@ -9,13 +9,16 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
 from axisor import __version__
 from axisor.domain.errors import AxisorError, ConfigurationError
 from axisor.paper.market.stories import STORIES
+
+if TYPE_CHECKING:
+    from axisor.features.accounts.permissions import Role
 
 app = typer.Typer(
     name="axisor",
@@ -43,6 +46,8 @@ _account_app = typer.Typer(help="Accounts on a running paper exchange.", no_args
 _connected_app = typer.Typer(help="Your accounts at LN Markets: connect, protect, list.", no_args_is_help=True)
 app.add_typer(_exchange_app, name="exchange")
 app.add_typer(_connected_app, name="account")
+_people_app = typer.Typer(help="Accounts of people: make one, invite somebody.", no_args_is_help=True)
+app.add_typer(_people_app, name="people")
 _ledger_app = typer.Typer(help="What was decided and done: prove that it was not changed.", no_args_is_help=True)
 app.add_typer(_ledger_app, name="ledger")
 _exchange_app.add_typer(_account_app, name="account")
@@ -340,6 +345,49 @@ def list_connected(
         print(f"{account['name']:<16}{account['network']:<9}{account['protection']:<12}{balance}")
     if not accounts:
         print("No account is connected:  axisor account connect NAME --network signet")
+
+
+_ROLE_HELP: Final = "owner, administrator, operator, trader or viewer."
+
+
+@_people_app.command("add", epilog="Example: axisor people add ada@example.com --name Ada")
+def add_person(
+    email: Annotated[str, typer.Argument(help="Address to sign in with.")],
+    name: Annotated[str, typer.Option(help="What the pages call them.")],
+    role: Annotated[str, typer.Option(help=_ROLE_HELP)] = "trader",
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+) -> None:
+    """Make an account; its password is asked for, or read as one line of standard input."""
+    from axisor.cli.people import add
+
+    print(add(root=_instances(data_dir), email=_address(email), name=name, role=_role(role)))
+
+
+@_people_app.command("invite", epilog="Example: axisor people invite --role viewer")
+def invite_person(
+    email: Annotated[str | None, typer.Option(help="Whom it is for; else whoever has the link.")] = None,
+    role: Annotated[str, typer.Option(help=_ROLE_HELP)] = "trader",
+    data_dir: Annotated[Path | None, typer.Option(help=_ROOT_HELP)] = None,
+) -> None:
+    """Print a link that makes one account within seven days."""
+    from axisor.cli.people import invite
+
+    address = None if email is None else _address(email)
+    print(invite(root=_instances(data_dir), email=address, role=_role(role)))
+
+
+def _role(text: str) -> "Role":
+    from axisor.features.accounts.permissions import Role
+
+    if text not in set(Role):
+        raise ConfigurationError(f"--role is {_ROLE_HELP.rstrip('.')}, not {text}")
+    return Role(text)
+
+
+def _address(text: str) -> str:
+    if text.count("@") != 1 or text.startswith("@") or text.endswith("@") or text.split() != [text]:
+        raise ConfigurationError(f"{text} is no address")
+    return text
 
 
 def _instances(data_dir: Path | None) -> Path:
