@@ -224,7 +224,9 @@ def under_fire(scenario: Scenario, place: Place) -> Iterator["Battle"]:
 
 def _prepare(scenario: Scenario, installation: Installation) -> Field:
     stack = installation.stack
-    exchange = stack.start_exchange("--scenario", "manual", "--window", str(WINDOW_S), "--private-rate", "40")
+    exchange = stack.start_exchange(
+        "--scenario", "manual", "--window", str(WINDOW_S), "--private-rate", "40", "--public-rate", "0"
+    )
     exchange.set_price(ENTRY_USD)
     person = stack.add_person()
     grounds = Field(person)

@@ -67,13 +67,18 @@ class Strike:
 class Plan:
     """The faults of one run; `strike` does what the world must do, the others wait for their victim."""
 
-    def __init__(self, strikes: list[Strike], act: Callable[[FaultKind, Process], None]) -> None:
+    def __init__(
+        self, strikes: list[Strike], act: Callable[[FaultKind, Process], None], now_s: Callable[[], float]
+    ) -> None:
+        self._now_s = now_s
         self._left = list(strikes)
         self._act = act
         self._lurking: Counter[FaultKind] = Counter()
         self.is_armed = False
         self.seen: Counter[Step] = Counter()
         self.injected: Counter[FaultKind] = Counter()
+        self.struck_s = float("-inf")
+        """When the last fault struck."""
 
     @property
     def is_spent(self) -> bool:
@@ -103,7 +108,7 @@ class Plan:
         if kind in _OF_THE_WAY:
             self._lurking[kind] += 1
         else:
-            self.injected[kind] += 1
+            self._note(kind)
             self._act(kind, process)
 
     def takes(self, kind: FaultKind, *, when: bool = True) -> bool:
@@ -111,8 +116,12 @@ class Plan:
         if not when or not self._lurking[kind]:
             return False
         self._lurking[kind] -= 1
-        self.injected[kind] += 1
+        self._note(kind)
         return True
+
+    def _note(self, kind: FaultKind) -> None:
+        self.injected[kind] += 1
+        self.struck_s = self._now_s()
 
 
 _OF_THE_WAY = frozenset(list(FaultKind)[list(FaultKind).index(FaultKind.FAIL_COMMIT) :])

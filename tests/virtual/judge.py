@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tests.virtual.scenario import Run
 
 PROMISE_S: Final = 115.0
-"""A due top-up is served by then whatever single fault strikes: freeze, lease, restart, quiet period, a second try."""
+"""A due top-up is served by then whatever single fault strikes: freeze, lease, restart, quiet period, a second try.
+
+The time counts anew from each further fault."""
 SPEED_WINDOWS_S: Final = (2, 10, 30)
 QUIET_S: Final = 40.0
 
@@ -105,6 +107,10 @@ class Judge:
             book.due_since_s is not None for book in self._books.values()
         )
 
+    def hear(self, at_s: float, price: Price) -> None:
+        """Take a price from before the tape: the guard heard it too, and measures the speed of a fall by it."""
+        self._prices.append((at_s, price))
+
     def look(self, run: "Run", price: Price) -> None:
         """Take the effects since the last tick: they were decided on the prices before this one."""
         for trade_id, (trade, _) in run.trades.items():
@@ -136,7 +142,7 @@ class Judge:
                 continue
             if book.is_armed and book.due_since_s is None and self._can_pay(run, book, trade, rule):
                 book.due_since_s = now_s
-            if book.due_since_s is not None and now_s - book.due_since_s > PROMISE_S:
+            if book.due_since_s is not None and now_s - max(book.due_since_s, run.plan.struck_s) > PROMISE_S:
                 book.due += 1
                 book.lost += 1
                 book.due_since_s, book.is_armed = None, False

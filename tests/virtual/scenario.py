@@ -32,6 +32,7 @@ LOG_VARIABLE: Final = "AXISOR_NIGHT_LOG"
 ENTRY: Final = Price(124_000)
 REST_S: Final = 2.0
 """How long an account is guarded before the tape begins: its stops are placed by then."""
+AT_REST_TICKS_S: Final = (0.05, 1.0)
 SETTLED_FOR_S: Final = 6
 DATABASE_AWAY_S: Final = 60.0
 PAST_LEASE_S: Final = 6.0
@@ -131,7 +132,7 @@ def _begin(night: Night) -> Run:
     def act(kind: FaultKind, process: Process) -> None:
         strike(runs[0], kind, process)
 
-    plan = Plan(list(night.strikes), act)
+    plan = Plan(list(night.strikes), act, lambda: world.now_s)
     venue = Venue(world, price=ENTRY, plan=plan)
     database = VirtualDatabase(world, plan)
     account = venue.account(balance_sats=night.balance_sats, name="trader")
@@ -190,8 +191,9 @@ def _play(run: Run) -> None:
     world, venue, night = run.world, run.venue, run.night
     begun_s = world.now_s
     run.installation.start_monitor()
-    world.after(0.05, lambda: venue.tick(ENTRY))
-    world.after(1.0, lambda: venue.tick(ENTRY))
+    for after_s in AT_REST_TICKS_S:
+        world.after(after_s, lambda: venue.tick(ENTRY))
+        run.judge.hear(begun_s + after_s, ENTRY)
     world.run_until(begun_s + REST_S)
     run.plan.is_armed = True
     start_s, settled_s = world.now_s, 0

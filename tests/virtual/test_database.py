@@ -151,7 +151,9 @@ async def test_the_same_statements_have_the_same_answers(databases: Databases, s
             {"user": user_id, "account": account_id},
         )
     world = World(seed)
-    simulated = DatabaseLink(VirtualDatabase(world, Plan([], lambda *_: None)), Process(world, "test", pid=1))
+    simulated = DatabaseLink(
+        VirtualDatabase(world, Plan([], lambda *_: None, lambda: world.now_s)), Process(world, "test", pid=1)
+    )
     sequence = Sequence(seed, account_id)
 
     for _ in range(OPERATIONS):
