@@ -21,12 +21,15 @@ from tests.fire.gate import Gate, Gates
 from tests.fixtures.engines import DatabaseUrls
 from tests.fixtures.stack import PaperAccount, Stack, hold_rule, running_stack, wait_until
 
-from axisor.domain.commands import SetStopLoss
-from axisor.domain.units import Price, TradeId
+from axisor.domain.commands import CrossDeposit, CrossWithdraw, SetStopLoss
+from axisor.domain.units import ExchangeAccountId, Price, TradeId
+from axisor.features.margin_guard.rule import GuardRule
 
 WITHIN_S: Final = 5.0
 MACHINE_S: Final = 3.0
 """What a busy machine may take on top: processes share two cores with other tests."""
+LOOK_EVERY_S: Final = 0.2
+"""Seldom enough for what the api lets one person ask."""
 QUICK: Final = {
     "AXISOR_SIGNATURE_WINDOW_S": "1.5",
     "AXISOR_APPLY_BOUND_S": "0.5",
@@ -45,6 +48,7 @@ class Heartbeat:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self.usd = 62_000.0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -61,7 +65,7 @@ class Heartbeat:
         while not self._is_over.wait(0.4):
             number += 1
             assert self._stack.exchange is not None
-            self._stack.exchange.set_price(62_000.0 + (number % 2) * 0.5)
+            self._stack.exchange.set_price(self.usd + (number % 2) * 0.5)
 
 
 @dataclass
@@ -71,7 +75,9 @@ class Meter:
     stack: Stack
     trader: PaperAccount
     trade_id: str
-    account_id: str
+    account_id: ExchangeAccountId
+    rule: GuardRule
+    market: Heartbeat
     base_url: str
     token: str
     postgres: Gate
@@ -103,11 +109,23 @@ class Meter:
             state, codes = self.look()
             return code in codes and state != "green"
 
-        wait_until(is_told, deadline_s=WITHIN_S + MACHINE_S, what=f"the meter says {code}; it says {self.look()}")
+        what = f"the meter says {code}; it says {self.look()}"
+        wait_until(is_told, deadline_s=WITHIN_S + MACHINE_S, what=what, every_s=LOOK_EVERY_S)
         self.seconds[code] = round(time.monotonic() - began_s, 1)
 
+    def change_rule(self, *, position_sats: int) -> None:
+        """Store the next version of the rule, with another limit."""
+        found = self.stack.rows("select max(version) as version from rule where rule_id = $1", self.rule.rule_id)
+        limits = replace(self.rule.limits, position_sats=position_sats)
+        self.stack.guard_trade(
+            self.account_id, self.trade_id, replace(self.rule, version=found[0]["version"] + 1, limits=limits)
+        )
+
     def until_green(self) -> None:
-        wait_until(lambda: self.look() == ("green", set()), deadline_s=20, what="the meter is green again")
+        is_green = ("green", set())
+        wait_until(
+            lambda: self.look() == is_green, deadline_s=20, what="the meter is green again", every_s=LOOK_EVERY_S
+        )
 
     @contextmanager
     def fault(self, kind: str, **members: Any) -> Iterator[None]:
@@ -130,9 +148,10 @@ def meter(tmp_path: Path, database_urls: DatabaseUrls, valkey_url: str) -> Itera
         person = stack.add_person()
         stack.rows("update app_user set is_demo = true where user_id = $1", person)
         account_id = stack.connect_account(person, trader)
-        stack.guard_trade(account_id, trade.trade_id, hold_rule(leverage=25, margin_sats=400_000))
+        rule = hold_rule(leverage=25, margin_sats=400_000)
+        stack.guard_trade(account_id, trade.trade_id, rule)
         postgres, valkey = gates.open(_port(stack.urls.guard)), gates.open(_port(stack.valkey_url))
-        with Heartbeat(stack):
+        with Heartbeat(stack) as market:
             behind_doors = replace(
                 stack, urls=through(stack.urls, postgres), valkey_url=at_port(stack.valkey_url, valkey.port)
             )
@@ -149,6 +168,8 @@ def meter(tmp_path: Path, database_urls: DatabaseUrls, valkey_url: str) -> Itera
                 trader=trader,
                 trade_id=trade.trade_id,
                 account_id=account_id,
+                rule=rule,
+                market=market,
                 base_url=base_url,
                 token=_sign_in(base_url),
                 postgres=postgres,
@@ -204,6 +225,27 @@ def test_whatever_protection_rests_on_is_missed_within_seconds(
 
     with meter.fault("refuse_account", account="alice", reads_too=True, count=0):
         meter.until("account_unread")
+    meter.until_green()
+
+    with meter.fault("refuse_account", account="alice", reads_too=True, count=0, status=401, code="UNAUTHORIZED"):
+        meter.until("key_refused")
+    meter.until_green()
+
+    with meter.fault("drop_frames", topic="last", count=0):
+        meter.market.usd = 62_700.0
+        meter.until("data_disagree")
+        meter.market.usd = 62_000.0
+    meter.until_green()
+
+    free_sats = meter.trader.balance_sats()
+    meter.trader.do(CrossDeposit(amount_sats=free_sats - 1_000))
+    meter.until("low_balance")
+    meter.trader.do(CrossWithdraw(amount_sats=free_sats - 1_000))
+    meter.until_green()
+
+    meter.change_rule(position_sats=0)
+    meter.until("limit_used")
+    meter.change_rule(position_sats=meter.rule.limits.position_sats)
     meter.until_green()
 
     meter.call("POST", "/guard/stop-spending", {})

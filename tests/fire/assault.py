@@ -312,6 +312,13 @@ class Battle:
         quiet_s = time.monotonic() + QUIET_S + 0.5
         while time.monotonic() < quiet_s:
             self._stand()
+        while self._is_in_doubt() and time.monotonic() < ends_s:
+            self._stand()
+
+    def _is_in_doubt(self) -> bool:
+        """Return whether what became of a request is not written down yet."""
+        statement = "select exists(select 1 from attempt where state in ('sent', 'unknown')) as is_open"
+        return bool(self.installation.stack.rows(statement)[0]["is_open"])
 
     def _stand(self) -> None:
         """Let the price stand still for a moment."""
@@ -323,12 +330,16 @@ class Battle:
         books = self.field.books()
         found = judge(self.tape, books, allows_second_send=self.scenario.allows_second_send)
         found.injected = self.installation.injected
-        applied = self.installation.stack.rows(
-            "select coalesce(sum(amount_sats), 0)::bigint as sats from attempt "
-            "where command_class = 'money_in' and state in ('confirmed', 'late_confirmed')"
+        applied = {
+            row["position_id"]: int(row["sats"])
+            for row in self.installation.stack.rows(
+                "select position_id, sum(amount_sats)::bigint as sats from attempt "
+                "where command_class = 'money_in' and state in ('confirmed', 'late_confirmed') group by position_id"
+            )
+        }
+        found.misbooked_sats = sum(
+            abs(applied.get(guarded.trade.trade_id, 0) - sum(sats for _, sats in guarded.top_ups)) for guarded in books
         )
-        booked_sats = sum(sats for guarded in books for _, sats in guarded.top_ups)
-        found.misbooked_sats = abs(applied[0]["sats"] - booked_sats)
         found.discrepancies = self.installation.exchange.discrepancies()
         return found
 

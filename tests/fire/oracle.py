@@ -58,7 +58,7 @@ class Judgement:
     late_doubles: int = 0
     over_limit_sats: int = 0
     misbooked_sats: int = 0
-    """By how much what Axisor's own books call applied differs from the exchange's."""
+    """By how much what Axisor's own books call applied differs from the exchange's, trade by trade."""
     alive: int = 0
     closed_by_stop: int = 0
     liquidated: int = 0
@@ -77,6 +77,7 @@ class Judgement:
             "lost": self.lost,
             "doubled": self.doubled,
             "sats above the limit": self.over_limit_sats,
+            "sats booked wrong": self.misbooked_sats,
             "liquidated": self.liquidated,
             "books that disagree": len(self.discrepancies),
         }

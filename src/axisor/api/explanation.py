@@ -16,7 +16,7 @@ from axisor.domain.trades import PositionSide
 from axisor.domain.units import ExchangeAccountId, Price, TradeId, usd_number
 from axisor.features.execution.attempts import Attempt
 from axisor.features.execution.ledger import OUTCOME
-from axisor.features.margin_guard.coverage import Position, Reason, ReasonCode
+from axisor.features.margin_guard.coverage import RED, CoverageState, Position, Reason, ReasonCode
 from axisor.features.margin_guard.deeds import Facts, HoldReason, PendingTopUp, WakeUps
 from axisor.features.margin_guard.explain import StepStanding, WhyNot, why_not
 from axisor.features.margin_guard.follow_up import FollowUp, Present, follow_up
@@ -42,20 +42,6 @@ HELD_ACTIONS: Final = frozenset({"hold", "keep", "refuse"})
 REQUESTED: Final = "requested"
 _TOP_UPS: Final = frozenset({CommandName.ADD_MARGIN, CommandName.CROSS_DEPOSIT})
 _ENDS: Final = frozenset({CommandName.CLOSE_TRADE, CommandName.CLOSE_CROSS, CommandName.REDUCE_CROSS})
-BLIND: Final = frozenset(
-    {
-        ReasonCode.PRICE_STALE,
-        ReasonCode.STREAM_DOWN,
-        ReasonCode.ACCOUNT_UNREAD,
-        ReasonCode.DATA_DISAGREE,
-        ReasonCode.CLOCK_SKEW,
-        ReasonCode.KEY_REFUSED,
-        ReasonCode.MONITOR_SILENT,
-        ReasonCode.EXCHANGE_DEGRADED,
-        ReasonCode.RULE_UNREADABLE,
-    }
-)
-"""What keeps sats from leaving whatever a rule says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,13 +329,18 @@ def why_not_view(
         return WhyNotView(at=at, price=None, steps=(), next=SayingView(code="price_unknown", data={}))
     facts = _facts(position, price, attempts, problems)
     found = why_not(facts, rule, now=now)
-    blind = tuple(_saying(problem) for problem in problems if problem.code in BLIND)
+    blind = tuple(_saying(problem) for problem in problems if _lets_nothing_be_done(problem))
     return WhyNotView(
         at=at,
         price=shown_price,
         steps=tuple(_step(step, rule, blind) for step in found.steps),
         next=blind[0] if blind else _next(found),
     )
+
+
+def _lets_nothing_be_done(problem: Reason) -> bool:
+    """Return whether with this problem nothing is done, whatever a rule says."""
+    return problem.code in RED and problem.state is not CoverageState.AMBER
 
 
 def _facts(position: Position, price: Price, attempts: Sequence[Attempt], problems: Sequence[Reason]) -> Facts:

@@ -11,9 +11,10 @@ from axisor.domain.commands import CommandClass
 from axisor.domain.errors import ExchangeUnavailable
 from axisor.domain.trades import Ticker
 from axisor.domain.units import Price
+from axisor.features.margin_guard.conduct import CONDUCT
 from axisor.features.margin_guard.coverage import Reason, ReasonCode, reason
 from axisor.features.notifications.events import ActivityKind
-from axisor.monitor.health import ALARM_AFTER_S, CALM_AFTER_S, CONDUCT, HealthTeller
+from axisor.monitor.health import ALARM_AFTER_S, CALM_AFTER_S, HealthTeller
 from axisor.monitor.market import MarketState
 from axisor.monitor.market_check import FORGOTTEN_AFTER_S, MarketCheck
 from axisor.ports.exchange import Reading
