@@ -372,11 +372,11 @@ class AccountRuntime:
         )
 
     async def reload_rules(self) -> None:
-        """Read rules and the owner's switch anew, and decide again for every trade."""
+        """Read rules and the owner's switch anew, and decide again for every trade that they are other for."""
         rules: RuleBook | None = None
         asked_boottime_s = self._clock.boottime_s()
         async with asyncio.timeout(LOAD_DEADLINE_S), self._database.transaction() as connection:
-            self._wallet.stopped = await stopped_scopes(connection, self._account_id)
+            stopped = await stopped_scopes(connection, self._account_id)
             try:
                 rules = await read_rule_book(connection, self._account_id)
                 self._health.is_rule_unreadable = False
@@ -384,9 +384,10 @@ class AccountRuntime:
                 # The rules in force stay, and the account says what is wrong with it.
                 log.exception("rule_unreadable", account=self._account_id)
                 self._health.is_rule_unreadable = True
-        if rules is not None:
-            self._book.take_rules(rules, asked_boottime_s=asked_boottime_s)
-        self._decider.evaluate_all()
+        other = [] if rules is None else self._book.take_rules(rules, asked_boottime_s=asked_boottime_s)
+        if stopped != self._wallet.stopped:
+            self._wallet.stopped, other = stopped, list(self._book.trades)
+        self._decider.evaluate_each(other)
         self._cross.evaluate()
 
     async def run(self) -> None:

@@ -397,8 +397,8 @@ class AccountBook:
         """What a trade that bears the client id of one of our orders takes over from the one before it."""
         self._ended: dict[TradeId, float] = {}
 
-    def take_rules(self, rules: RuleBook, *, asked_boottime_s: float) -> None:
-        """Take the rules as they were stored when they were asked for."""
+    def take_rules(self, rules: RuleBook, *, asked_boottime_s: float) -> list[TradeId]:
+        """Take the rules as they were stored when they were asked for; return the trades that have others by them."""
         self.are_rules_known = True
         self._first_rules = {
             trade_id: first for trade_id, first in self._first_rules.items() if first[1] >= asked_boottime_s
@@ -411,8 +411,7 @@ class AccountBook:
         self.rules = replace(
             rules, by_trade={**rules.by_trade, **unread}, seen=rules.seen | frozenset(self._first_rules)
         )
-        for watched in self.trades.values():
-            self._apply(watched)
+        return [trade_id for trade_id, watched in self.trades.items() if self._apply(watched)]
 
     def take_first_rule(self, watched: WatchedTrade, rule: GuardRule | None) -> None:
         """Let a trade that was never seen before have a rule of its own at once, or the wider ones for None."""
@@ -426,12 +425,15 @@ class AccountBook:
         if trade_id in self._first_rules:
             self._first_rules[trade_id] = (self._first_rules[trade_id][0], boottime_s)
 
-    def _apply(self, watched: WatchedTrade) -> None:
+    def _apply(self, watched: WatchedTrade) -> bool:
+        """Let a trade have the rule that holds for it now; return whether that is another."""
         rule = self.rule_of(watched.trade)
-        if rule != watched.rule:
-            if watched.rule is not None:
-                watched.is_stop_removed = False  # whoever saves a rule asks for its stop
-            watched.rule, watched.hold_reason = rule, None
+        if rule == watched.rule:
+            return False
+        if watched.rule is not None:
+            watched.is_stop_removed = False  # whoever saves a rule asks for its stop
+        watched.rule, watched.hold_reason = rule, None
+        return True
 
     @property
     def has_running(self) -> bool:
@@ -461,7 +463,8 @@ class AccountBook:
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt that still matters."""
         for watched in self.trades.values():
-            yield from watched.attempts.values()
+            if watched.attempts:
+                yield from watched.attempts.values()
         yield from self.account_attempts.values()
 
 

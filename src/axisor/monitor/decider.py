@@ -156,7 +156,7 @@ class Decider:
         """Wake trades at their time, for ever."""
         while True:
             await self._alarms.wait(self._clock.boottime_s())
-            self._wake(self._alarms.take_due(self._clock.boottime_s()))
+            self.evaluate_each(self._alarms.take_due(self._clock.boottime_s()))
 
     def wake_at(self, trade_id: TradeId, boottime_s: float) -> None:
         """Decide for a trade again at an instant of the boot-time clock, or earlier."""
@@ -164,9 +164,9 @@ class Decider:
 
     def evaluate_all(self) -> None:
         """Decide again for every trade."""
-        self._wake(list(self._book.trades))
+        self.evaluate_each(list(self._book.trades))
 
-    def _wake(self, trade_ids: list[TradeId]) -> None:
+    def evaluate_each(self, trade_ids: list[TradeId]) -> None:
         """Decide for a few trades at once, for many a few at a time: hundreds must not hold up other accounts."""
         for trade_id in trade_ids:
             if len(trade_ids) <= AT_ONCE:

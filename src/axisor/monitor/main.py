@@ -28,10 +28,11 @@ from axisor.infra.queue.jobs import JobContext
 from axisor.infra.ready import signal_ready
 from axisor.infra.supervisor import write_heartbeat
 from axisor.infra.tasks import TaskSet
-from axisor.infra.valkey import Heard, LinkUp, Valkey, connect, listen, nudge
+from axisor.infra.valkey import Valkey, connect, nudge
 from axisor.monitor.account import AccountRuntime
 from axisor.monitor.market import MarketState
 from axisor.monitor.market_check import MarketCheck
+from axisor.monitor.nudges import Nudges
 from axisor.monitor.precedence import Precedence
 from axisor.monitor.reader import WatchTiming
 from axisor.monitor.shard import AccountRow, NetworkWatch, Shard
@@ -142,6 +143,7 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
         clock=clock,
         code_dir=settings.paths.data_dir / "machine-code",
     )
+    nudges = Nudges(shard)
     try:
         async with asyncio.TaskGroup() as group:
             work = [
@@ -149,7 +151,8 @@ async def _guard(parts: MonitorParts, valkey: Valkey, tasks: TaskSet, stop: asyn
                 group.create_task(shard.run(), name="shard"),
                 group.create_task(_renew(parts), name="lease"),
                 group.create_task(_beat_valkey(shard, valkey, clock), name="heartbeat"),
-                group.create_task(_hear(shard, valkey), name="nudges"),
+                group.create_task(nudges.hear(valkey), name="nudges"),
+                group.create_task(nudges.run(), name="look_again"),
                 group.create_task(_take_commands(shard, settings, stop), name="commands"),
             ]
             ready = group.create_task(_tell_ready(shard), name="ready")
@@ -308,29 +311,3 @@ async def _take_commands(shard: Shard, settings: Settings, stop: asyncio.Event) 
         except (QueueUnavailable, RedisError, OSError) as error:
             log.warning("commands_queue_away", error=type(error).__name__)
             await asyncio.sleep(1.0)
-
-
-async def _hear(shard: Shard, valkey: Valkey) -> None:
-    """Take nudges: rules, the owner's switch, requests, new accounts. The sweeps find what is not heard."""
-    async for event in listen(valkey, patterns=(f"{keys.CHANGED_PREFIX}*",)):
-        match event:
-            case LinkUp():
-                shard.look_again()
-            case Heard(channel=channel, message=message):
-                account_id = channel.removeprefix(keys.CHANGED_PREFIX)
-                try:
-                    await _take_nudge(shard, account_id, message)
-                except AWAY as error:
-                    log.warning("nudge_waits_for_database", error=type(error).__name__)
-
-
-async def _take_nudge(shard: Shard, account_id: str, message: Any) -> None:
-    match message:
-        case {"what": "rules" | "spending"}:
-            await shard.reload_rules(account_id)
-        case {"what": "requests"}:
-            await shard.take_requests(account_id)
-        case {"what": "accounts"}:
-            shard.look_again()
-        case _:
-            pass
