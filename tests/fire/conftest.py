@@ -93,14 +93,20 @@ def chosen(request: pytest.FixtureRequest, name: str) -> set[Any]:
 
 @pytest.fixture(scope="module")
 def fights(request: pytest.FixtureRequest, grounds: Grounds) -> Iterator[Callable[[str], Judgement]]:
-    """Fights the module's `SCENARIOS`, a few at a time; gives the judgement of one by its name."""
-    scenarios: dict[str, Scenario] = request.module.SCENARIOS
+    """Fights the module's `SCENARIOS`, a few at a time; gives the judgement of one by its name.
+
+    Those that need the machine for themselves are fought first.
+    """
     names = chosen(request, "name")
+    scenarios = {name: scenario for name, scenario in request.module.SCENARIOS.items() if name in names}
+    alone = {name: grounds.fight(scenario) for name, scenario in scenarios.items() if scenario.is_alone}
     work = {
-        name: lambda scenario=scenario: grounds.fight(scenario) for name, scenario in scenarios.items() if name in names
+        name: lambda scenario=scenario: grounds.fight(scenario)
+        for name, scenario in scenarios.items()
+        if not scenario.is_alone
     }
     with at_once(work, at_a_time=getattr(request.module, "AT_A_TIME", AT_A_TIME)) as judgement_of:
-        yield judgement_of
+        yield lambda name: alone[name] if name in alone else judgement_of(name)
 
 
 def _urls(engines: Engines, database: str) -> DatabaseUrls:

@@ -99,6 +99,8 @@ class Scenario:
     settles_s: float = 30.0
     """How long after the tape what is due may still be served."""
     environment: dict[str, str] = field(default_factory=dict)
+    is_alone: bool = False
+    """Whether it needs the whole machine: what it demands of the guard is no test of how busy the machine is."""
 
     @property
     def allows_second_send(self) -> bool:

@@ -50,6 +50,7 @@ CRASH: Final = Scenario(
     deepest_usd=59_500.0,
     settles_s=90.0,
     environment=DAYS_WORK,
+    is_alone=True,
 )
 FEW_REQUESTS: Final = Scenario(
     accounts=8,
