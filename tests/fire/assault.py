@@ -129,6 +129,7 @@ class Installation:
             case Deed.ALONE:
                 assert self._private is not None
                 self._private.shut()
+                self._owe(math.inf, self._private.reopen)
                 self._succeed("monitor", thaws_in_s=None)
             case Deed.FUNDING:
                 self.exchange.control("POST", "/market/funding", {"rate": FUNDING_RATE})
@@ -312,13 +313,21 @@ class Battle:
         quiet_s = time.monotonic() + QUIET_S + 0.5
         while time.monotonic() < quiet_s:
             self._stand()
-        while self._is_in_doubt() and time.monotonic() < ends_s:
+        while self._misbooked_sats(self.field.books()) and time.monotonic() < ends_s:
             self._stand()
 
-    def _is_in_doubt(self) -> bool:
-        """Return whether what became of a request is not written down yet."""
-        statement = "select exists(select 1 from attempt where state in ('sent', 'unknown')) as is_open"
-        return bool(self.installation.stack.rows(statement)[0]["is_open"])
+    def _misbooked_sats(self, books: list[Guarded]) -> int:
+        """Return by how much what Axisor's books call applied differs from the exchange's, trade by trade."""
+        applied = {
+            str(row["position_id"]): int(row["sats"])
+            for row in self.installation.stack.rows(
+                "select position_id, sum(amount_sats)::bigint as sats from attempt "
+                "where command_class = 'money_in' and state in ('confirmed', 'late_confirmed') group by position_id"
+            )
+        }
+        return sum(
+            abs(applied.get(guarded.trade.trade_id, 0) - sum(sats for _, sats in guarded.top_ups)) for guarded in books
+        )
 
     def _stand(self) -> None:
         """Let the price stand still for a moment."""
@@ -330,16 +339,7 @@ class Battle:
         books = self.field.books()
         found = judge(self.tape, books, allows_second_send=self.scenario.allows_second_send)
         found.injected = self.installation.injected
-        applied = {
-            row["position_id"]: int(row["sats"])
-            for row in self.installation.stack.rows(
-                "select position_id, sum(amount_sats)::bigint as sats from attempt "
-                "where command_class = 'money_in' and state in ('confirmed', 'late_confirmed') group by position_id"
-            )
-        }
-        found.misbooked_sats = sum(
-            abs(applied.get(guarded.trade.trade_id, 0) - sum(sats for _, sats in guarded.top_ups)) for guarded in books
-        )
+        found.misbooked_sats = self._misbooked_sats(books)
         found.discrepancies = self.installation.exchange.discrepancies()
         return found
 

@@ -12,6 +12,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any, Final
 
 START: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -22,7 +23,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = 0
         self.failures: list[dict[str, Any]] = []
@@ -32,7 +33,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        self.ready.append(handle)
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
@@ -65,31 +66,31 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.failures.append(context)
 
-    @property
-    def is_ready(self) -> bool:
-        return bool(self._ready)
-
-    def next_timer_s(self) -> float | None:
-        while self._timers and self._timers[0][2].cancelled():
-            heapq.heappop(self._timers)
-        return self._timers[0][0] if self._timers else None
+    def next_timer_s(self) -> float:
+        """Return when the next timer is due; infinite where none is set."""
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        return timers[0][0] if timers else inf
 
     def wake(self) -> None:
         """Make ready what is due."""
-        while self._timers and self._timers[0][0] <= self._world.now_s:
-            handle = heapq.heappop(self._timers)[2]
-            if not handle.cancelled():
-                self._ready.append(handle)
+        timers, now_s = self._timers, self._world.now_s
+        while timers and timers[0][0] <= now_s:
+            handle = heapq.heappop(timers)[2]
+            if not handle._cancelled:
+                self.ready.append(handle)
 
-    def turn(self, may_run: Callable[[], bool]) -> None:
-        """Run what is ready now; what becomes ready meanwhile waits for the next turn."""
+    def turn(self, process: "Process | None") -> None:
+        """Run what is ready now, unless a fault stops its process; what becomes ready meanwhile waits for its turn."""
         events._set_running_loop(self)
+        ready = self.ready
         try:
-            for _ in range(len(self._ready)):
-                if not may_run():
+            for _ in range(len(ready)):
+                if process is not None and not process.is_running:
                     return
-                handle = self._ready.popleft()
-                if not handle.cancelled():
+                handle = ready.popleft()
+                if not handle._cancelled:
                     handle._run()
         finally:
             events._set_running_loop(None)
@@ -103,8 +104,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             for task in pending:
                 task.cancel()
             self.wake()
-            self.turn(lambda: True)
-        self._ready.clear()
+            self.turn(None)
+        self.ready.clear()
         self._timers.clear()
 
 
@@ -131,7 +132,7 @@ class World:
         """Let everything happen up to an instant."""
         while True:
             self._run_ready()
-            next_s = min((at_s for at_s in self._instants()), default=until_s)
+            next_s = self._next_s()
             if next_s > until_s:
                 self.now_s = until_s
                 return
@@ -142,22 +143,23 @@ class World:
                 if process.is_running:
                     process.loop.wake()
 
-    def _instants(self) -> list[float]:
-        running = (process.loop.next_timer_s() for process in self.processes if process.is_running)
-        return [at_s for at_s in (*running, self._agenda[0][0] if self._agenda else None) if at_s is not None]
+    def _next_s(self) -> float:
+        """Return the next instant at which anything happens; infinite where nothing will."""
+        next_s = self._agenda[0][0] if self._agenda else inf
+        for process in self.processes:
+            if process.is_running and (at_s := process.loop.next_timer_s()) < next_s:
+                next_s = at_s
+        return next_s
 
     def _run_ready(self) -> None:
-        while True:
-            ready = [process for process in self.processes if process.is_running and process.loop.is_ready]
-            if not ready:
-                return
+        while ready := [process for process in self.processes if process.loop.ready and process.is_running]:
             chosen = ready[0] if len(ready) == 1 else self.lot.choice(ready)
-            chosen.turn()
+            chosen.loop.turn(chosen)
 
     def close(self) -> None:
         """End the world: nothing of any process is left."""
         for process in self.processes:
-            process.is_dead = True
+            process.kill()
             process.loop.empty()
 
 
@@ -172,31 +174,24 @@ class Process:
         self.clock = ProcessClock(world)
         self.is_dead = False
         self.is_frozen = False
+        self.is_running = True
         self.main: asyncio.Task[Any] | None = None
         world.processes.append(self)
-
-    @property
-    def is_running(self) -> bool:
-        return not self.is_dead and not self.is_frozen
-
-    def turn(self) -> None:
-        """Run what is ready, unless a fault stops the process meanwhile."""
-        self.loop.turn(lambda: self.is_running)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         self.main = self.loop.create_task(work, name=self.name)
 
     def kill(self) -> None:
-        self.is_dead = True
+        self.is_dead, self.is_running = True, False
 
     def freeze(self, seconds: float) -> None:
         """Stop the process for a while (SIGSTOP, SIGCONT)."""
         if self.is_running:
-            self.is_frozen = True
+            self.is_frozen, self.is_running = True, False
             self.world.after(seconds, self._thaw)
 
     def _thaw(self) -> None:
-        self.is_frozen = False
+        self.is_frozen, self.is_running = False, not self.is_dead
         self.loop.wake()
 
     async def wait(self, seconds: float) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from axisor.api.explanation import BLIND, sentence_of
+from axisor.api.explanation import sentence_of
 from axisor.features.execution.attempts import AttemptState
+from axisor.features.margin_guard.coverage import RED, ReasonCode
 from axisor.features.margin_guard.deeds import HoldReason
 from axisor.features.margin_guard.take_back import KeepReason
 
@@ -29,6 +30,8 @@ ACTIONS = (
     "refuse",
 )
 """What the ledger calls the deeds of the guard."""
+BLIND = RED - {ReasonCode.NO_RULE}
+"""What an account's data may lack so that nothing is done."""
 SECOND_SEND: dict[str, Any] = {"outcome": {"is_second_send": True}}
 
 
