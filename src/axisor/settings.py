@@ -219,6 +219,12 @@ class GuardSettings(Group):
     second_send: bool = _variable(
         "SECOND_SEND", "Send a second, differently tagged top-up when waiting would kill the position.", default=True
     )
+    imitates_cross_stop: bool = _variable(
+        "CROSS_STOP_ORDER",
+        "Let a resting limit order stand in for the stop that a cross position cannot have. It is not reduce-only: "
+        "if the position is closed or reduced by other means while Axisor is away, filling it opens one the other way.",
+        default=False,
+    )
     use_bucket_quotes: bool = _variable(
         "USE_BUCKET_QUOTES", "Trigger on the worse of last price and the quote of the position's size.", default=True
     )

@@ -108,6 +108,7 @@ class Handlers:
             (("from position p join intent i",), lambda _: Result([])),
             (("select * from cross_position",), lambda _: Result([])),
             (("select * from fund_invoice where",), lambda _: Result([])),
+            (("select intent_id from intent where", "cause_kind"), lambda _: Result([])),
             (("select a.*, i.cause_kind", "from attempt a join intent i"), self.list_attempts),
             (("select distinct on (position_id) position_id, tag from attempt",), self.last_tags),
             (("select scope_id from spending_stop",), self.stopped_scopes),

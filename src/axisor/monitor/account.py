@@ -39,6 +39,7 @@ from axisor.monitor.account_desk import AccountDesk, is_for_account
 from axisor.monitor.book import AccountBook, WatchedTrade
 from axisor.monitor.chronicle import Chronicle
 from axisor.monitor.cross_guard import CrossGuard
+from axisor.monitor.cross_stop_desk import CrossStopDesk
 from axisor.monitor.decider import Decider
 from axisor.monitor.dispatcher import Dispatcher
 from axisor.monitor.drill_desk import DrillDesk
@@ -96,6 +97,7 @@ class AccountRuntime:
         allow_second_send: bool,
         check: MarketCheck | None = None,
         node: LightningNode | None = None,
+        imitates_cross_stop: bool = False,
         precedence: Precedence | None = None,
     ) -> None:
         precedence = precedence or Precedence()
@@ -247,6 +249,16 @@ class AccountRuntime:
             allow_second_send=allow_second_send,
         )
         self._account_desk.settled.append(self._cross.take_settled)
+        self._cross_stop = CrossStopDesk(
+            exchange_account_id=exchange_account_id,
+            client=client,
+            book=book,
+            watch=self._cross.watch,
+            account_desk=self._account_desk,
+            market=market,
+            clock=clock,
+            is_on=imitates_cross_stop and is_guarded,
+        )
         health.also.append(self._cross.watch.problems)
         dispatcher.use(gather=self._funding.start, reopen=self._reopenings.begin)
         for settled in (settler.settled, self._account_desk.settled):
@@ -313,6 +325,7 @@ class AccountRuntime:
             untold = await list_untold_ends(connection, self._account_id, since=now - TELL_ENDS_OF)
             reopening = await self._reopenings.load(connection, attempts)
             await self._cross.watch.load(connection, rungs)
+            await self._cross_stop.load(connection)
             await self._invoices.load(connection)
             # A trade may have ended while an attempt on it was in doubt: it is watched until that is settled.
             unsettled = {attempt.trade_id for attempt in attempts if attempt.is_open}
@@ -404,6 +417,7 @@ class AccountRuntime:
             tasks.create_task(self._decider.wakes.run(), name="woken")
             tasks.create_task(self._account_desk.run(), name="settle account")
             tasks.create_task(self._invoices.run(), name="watch invoices")
+            tasks.create_task(self._cross_stop.run(), name="cross stop")
             if self._book.is_guarded:
                 tasks.create_task(self._take_backs.run(), name="take back")
                 tasks.create_task(self._keep_warm(), name="keep_warm")

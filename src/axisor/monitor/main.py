@@ -256,6 +256,7 @@ async def _make_runtime(
         announce=shared.nudger.announce,
         allow_second_send=settings.guard.second_send,
         check=watch.check,
+        imitates_cross_stop=settings.guard.imitates_cross_stop,
         precedence=shared.precedence,
     )
     return runtime, close_all

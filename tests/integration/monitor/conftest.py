@@ -111,6 +111,7 @@ class Scene:
     account_id: ExchangeAccountId
     clock: ShiftedClock = field(default_factory=ShiftedClock)
     second_send: bool = False
+    imitates_cross_stop: bool = False
     read_every_s: float = 0.05
     signature_window_s: float = 30.0
     quiet_s: float = QUIET_S
@@ -181,6 +182,7 @@ class Scene:
             changed=self.changed,
             announce=self.announce,
             allow_second_send=self.second_send,
+            imitates_cross_stop=self.imitates_cross_stop,
             node=self.node,
         )
         self.price(price)
