@@ -11,8 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +31,10 @@ BROWSER_VARIABLE: Final = "AXISOR_TEST_CHROMIUM"
 LONG_OPTION: Final = "--long"
 LONG_VARIABLE: Final = "AXISOR_TEST_LONG"
 WEB_SCRIPTS: Final = ("typecheck", "lint", "test")
+AT_A_TIME: Final = 2
+
+said_by = threading.local()
+"""`file`: where this thread's commands write, where several run at once."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +64,19 @@ def main(arguments: Sequence[str]) -> int:
         return finish([*map(perform, [*static, Check("unit and property tests", quick_tests)])])
     if rest:
         return finish([perform(Check("pytest " + " ".join(rest), lambda: with_browser(rest)))])
-    checks = [
-        *static,
-        Check("domain tests, every branch covered", domain_tests),
+    first = [*static, Check("domain tests, every branch covered", domain_tests)]
+    web = []
+    if has_web():
+        first.append(Check("web: packages", web_packages))
+        web = [Check(f"web: {name}", lambda name=name: run_web(name)) for name in WEB_SCRIPTS]
+        web.append(Check("web: build", lambda: run(["./axisor", "build"])))
+    alone = [
         Check("speed against peers, half of the committed ratios", bench_gate),
-        *([Check("web: packages", web_packages)] if (ROOT / "web" / "package.json").exists() else []),
-        *(Check(f"web: {name}", lambda name=name: run_web(name)) for name in WEB_SCRIPTS if has_web()),
-        *([Check("web: build", lambda: run(["./axisor", "build"]))] if has_web() else []),
         Check(
             "all other tests", lambda: with_browser([*IN_PARALLEL, *(f"--ignore={folder}" for folder in DOMAIN_TESTS)])
         ),
     ]
-    return finish([perform(check) for check in checks])
+    return finish([*perform_together(first), *perform_together(web), *map(perform, alone)])
 
 
 def perform(check: Check) -> Outcome:
@@ -82,6 +90,28 @@ def perform(check: Check) -> Outcome:
     return Outcome(check.title, is_good, time.monotonic() - began)
 
 
+def perform_together(checks: Sequence[Check]) -> list[Outcome]:
+    """Perform checks of which each keeps one core busy, two at a time; what one says is shown when it ends."""
+    turn = threading.Lock()
+
+    def perform_quietly(check: Check) -> Outcome:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+            said_by.file, began = said, time.monotonic()
+            try:
+                is_good = check.run()
+            except OSError as error:
+                said.write(f"{check.title}: {error}\n")
+                is_good = False
+            seconds = time.monotonic() - began
+            with turn:
+                said.seek(0)
+                print(f"\n=== {check.title}\n{said.read()}", end="", flush=True)
+            return Outcome(check.title, is_good, seconds)
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        return list(pool.map(perform_quietly, checks))
+
+
 def finish(outcomes: Sequence[Outcome]) -> int:
     print("\n=== summary")
     for outcome in outcomes:
@@ -92,7 +122,9 @@ def finish(outcomes: Sequence[Outcome]) -> int:
 
 
 def run(command: Sequence[str], *, cwd: Path = ROOT) -> bool:
-    return subprocess.run(command, cwd=cwd, check=False).returncode == 0
+    file = getattr(said_by, "file", None)
+    errors = None if file is None else subprocess.STDOUT
+    return subprocess.run(command, cwd=cwd, check=False, stdout=file, stderr=errors).returncode == 0
 
 
 def quick_tests() -> bool:

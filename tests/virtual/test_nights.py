@@ -13,7 +13,7 @@ from tests.virtual.judge import Summary
 from tests.virtual.nights import Shape, seeded_night, tape_of
 from tests.virtual.scenario import Night, live
 
-SIZES: Final = {"short": (150, 300), "full": (1_000, 2_000), "long": (1_000, 100_000)}
+SIZES: Final = {"short": (100, 200), "full": (1_000, 2_000), "long": (1_000, 100_000)}
 LONG: Final = "long" if "AXISOR_TEST_LONG" in os.environ else "short"
 
 
