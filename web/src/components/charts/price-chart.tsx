@@ -135,7 +135,7 @@ function Labels({
     return stackLabels(wishes, layout.height, 1);
   }, [layout, lines]);
   return (
-    <ul className="relative mr-1.5 w-[7.75rem] shrink-0 select-none sm:mr-2 text-2xs sm:w-[8.25rem]">
+    <ul className="relative mr-1.5 w-[8.5rem] shrink-0 select-none sm:mr-2 text-2xs">
       {places.map((place) => {
         const line = lines.find((each) => each.id === place.id);
         if (!line) return null;
