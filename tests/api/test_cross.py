@@ -112,6 +112,52 @@ async def test_a_rule_that_would_act_at_once_on_the_cross_position_is_refused_wi
     assert refused.json()["context"]["mark_price"] > 60_300
 
 
+async def test_what_a_rule_would_do_to_the_cross_position_is_shown_before_it_is_saved(api: ApiHarness) -> None:
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    path = f"/api/v1/accounts/{account}/cross/guard/rule"
+    await api.the_price_is(62_000.0)
+    none_open = await page.post(f"{path}/preview", {"rule": a_body()})
+    assert (none_open.status_code, none_open.json()["code"]) == (404, "not_found")
+
+    await a_cross_long(api, account)
+    shown = (await page.post(f"{path}/preview", {"rule": a_body()})).json()
+
+    whats = [event["what"] for event in shown["events"]]
+    assert whats[0] == "warned"
+    assert whats[-1] == "liquidated"
+    assert "topped_up" in whats
+    added_sats = sum(event["sats"] for event in shown["events"] if event["what"] == "topped_up")
+    assert shown["worst_case_sats"] == -(440_000 + added_sats)
+    assert shown["unguarded_worst_case_sats"] == -440_000
+    assert [mark["kind"] for mark in shown["marks"]] == ["warn", "top_up", "liquidation"]
+    assert {event["stop_price"] for event in shown["events"]} == {None}
+    assert (shown["stop_returns_sats"], shown["conflicts"], shown["fires_now_price"]) == (None, [], None)
+    assert shown["covered_to_price"] < 59_773
+    refused = await page.post(f"{path}/preview", {"rule": a_body(position_sats=None, position_margins=1)})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "limits.position_margins")
+    stranger = await api.a_page()
+    assert (await stranger.post(f"{path}/preview", {"rule": a_body()})).status_code == 404
+
+
+async def test_a_contradiction_of_a_cross_rule_is_shown_and_saved_only_where_it_is_accepted(api: ApiHarness) -> None:
+    page = await api.a_page()
+    account = await api.an_account(page.user)
+    await a_cross_long(api, account)
+    await api.the_price_is(62_000.0)
+    path = f"/api/v1/accounts/{account}/cross/guard/rule"
+    body = a_body(give_up_price=61_500.0)
+
+    [conflict] = (await page.post(f"{path}/preview", {"rule": body})).json()["conflicts"]
+    refused = await page.put(path, {"rule": body, "version": 0})
+    accepted = await page.put(path, {"rule": body, "version": 0, "accepts_conflicts": True})
+
+    assert conflict["kind"] == "give_up_before_step"
+    assert [point["price"] for point in conflict["path"]][1] == 61_500
+    assert (refused.status_code, refused.json()["code"]) == (409, "rule_conflicts")
+    assert accepted.status_code == 200, accepted.text
+
+
 async def test_why_nothing_happens_to_the_cross_position_is_said_step_by_step(api: ApiHarness) -> None:
     page = await api.a_page()
     account = await api.an_account(page.user)

@@ -1,6 +1,6 @@
 """Seeded nights: adversarial tapes and random faults. A failing one is had again with AXISOR_SEED=number.
 
-AXISOR_NIGHTS=full plays 1,000 tapes and 2,000 nights, `--long` 100,000 nights, AXISOR_NIGHTS=FIRST:COUNT those seeds.
+AXISOR_NIGHTS=short plays 1,000 tapes and 2,000 nights, `--long` 100,000 nights, AXISOR_NIGHTS=FIRST:COUNT those seeds.
 """
 
 import os
@@ -13,15 +13,15 @@ from tests.virtual.judge import Summary
 from tests.virtual.nights import Shape, seeded_night, tape_of
 from tests.virtual.scenario import Night, live
 
-SIZES: Final = {"short": (100, 200), "full": (1_000, 2_000), "long": (1_000, 100_000)}
-LONG: Final = "long" if "AXISOR_TEST_LONG" in os.environ else "short"
+SIZES: Final = {"sample": (100, 200), "short": (1_000, 2_000), "long": (1_000, 100_000)}
+LONG: Final = "long" if "AXISOR_TEST_LONG" in os.environ else "sample"
 
 
 def sizes(chosen: str) -> tuple[int, range]:
     """Return how many tapes are played, and which nights."""
     if ":" in chosen:
         first, count = map(int, chosen.split(":"))
-        return SIZES["short"][0], range(first, first + count)
+        return SIZES["sample"][0], range(first, first + count)
     tapes, nights = SIZES[chosen]
     return tapes, range(nights)
 

@@ -15,20 +15,21 @@ import { Button } from '@/components/ui/button';
 import { Skeleton } from '@/components/ui/skeleton';
 import { Shortfall } from '@/features/guard/position-card';
 import { StopButton } from '@/features/guard/stop-button';
-import { LadderPanel } from '@/features/position/ladder-panel';
+import { LadderPanel } from '@/components/ladder-panel';
 import { PositionFacts } from '@/features/position/position-facts';
 import { CheckPanel, DrillPanel } from '@/features/position/proof-panels';
 import { RescuesPanel } from '@/features/position/rescues-panel';
 import { TakeBackDialog } from '@/features/position/take-back-dialog';
-import { useLadder, useRule, useWhyNot } from '@/features/position/use-position';
+import { tradePath, useLadder, useRule } from '@/features/position/use-position';
 import { WhatIf } from '@/features/position/what-if';
-import { WhyPanel } from '@/features/position/why-panel';
+import { WhyPanel } from '@/components/why-panel';
 import { AddMarginDialog } from '@/features/trades/add-margin-dialog';
 import { CloseDialog } from '@/features/trades/close-dialog';
 import { TradeChart, useBars } from '@/features/trades/trade-chart';
 import { gaugeWords } from '@/lib/gauge-words';
 import { useMediaQuery } from '@/lib/media';
 import { nameOfTrade } from '@/lib/trade-name';
+import { useWhyNot } from '@/lib/use-why';
 import { useAccounts } from '@/stores/accounts';
 import { useActivity } from '@/stores/activity';
 import { selectCoverage, useCoverage } from '@/stores/coverage';
@@ -99,7 +100,7 @@ function Page({ trade }: { trade: Trade }): ReactNode {
   const rule = useRule(trade);
   const effective = rule.data?.effective ?? rule.data?.own ?? null;
   const ladder = useLadder(trade, effective ? bodyOf(effective) : null);
-  const whyNot = useWhyNot(trade);
+  const whyNot = useWhyNot(tradePath(trade), trade.margin_sats, trade.status === 'running');
   const isRunning = trade.status === 'running';
   const edit = (): void => {
     open({ kind: 'trade', accountId: trade.exchange_account_id, tradeId: trade.trade_id });
@@ -157,7 +158,7 @@ function Page({ trade }: { trade: Trade }): ReactNode {
             <RescuesPanel trade={trade} />
           </Panel>
           <Panel title={t('why.title')}>
-            <WhyPanel trade={trade} news={news} />
+            <WhyPanel of={tradePath(trade)} accountId={trade.exchange_account_id} news={news} />
           </Panel>
         </div>
         <div className="flex min-w-0 flex-col gap-3">

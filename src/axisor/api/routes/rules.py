@@ -231,6 +231,27 @@ async def delete_cross_rule(
     return answer(_scope_rules(rules, own="cross", inherited="account"))
 
 
+@router.post(
+    _ACCOUNT + "/cross/guard/rule/preview",
+    response_model=LadderPreview,
+    summary="What a rule would do to the cross position, step by step; nothing is saved",
+)
+async def preview_cross_ladder(
+    services: ServicesDependency,
+    caller: ViewerDependency,
+    exchange_account_id: AccountIdDependency,
+    body: PreviewRuleBody,
+) -> Response:
+    shown = await services.rule_desk.preview_cross(
+        body.rule.rule(),
+        user_id=caller.user_id,
+        exchange_account_id=exchange_account_id,
+        last_price=_last_price(services),
+        funding_rate=_funding_rate(services),
+    )
+    return answer(asdict(shown) | {"nights": None})
+
+
 @router.get(
     _TRADE + "/guard/rule", response_model=TradeRulesView, summary="The rules of a trade, and presets with its numbers"
 )
@@ -298,15 +319,13 @@ async def preview_ladder(
     trade_id: TradeIdDependency,
     body: PreviewRuleBody,
 ) -> Response:
-    market = services.hub.market
-    rate = None if market is None or market.funding_rate is None else Fraction(Decimal(str(market.funding_rate)))
     shown = await services.rule_desk.preview(
         body.rule.rule(),
         user_id=caller.user_id,
         exchange_account_id=exchange_account_id,
         trade_id=trade_id,
         last_price=_last_price(services),
-        funding_rate=rate,
+        funding_rate=_funding_rate(services),
     )
     return answer(asdict(shown.ladder) | {"nights": _nights(shown.rule, shown.trade)})
 
@@ -366,6 +385,11 @@ def _nights(rule: GuardRule, trade: Trade) -> NightsCard | None:
         limit_margins=Fraction(rule.limits.position_sats, entry_margin_sats(trade)),
         top_up_share=top_up.room_share,
     )
+
+
+def _funding_rate(services: Services) -> Fraction | None:
+    market = services.hub.market
+    return None if market is None or market.funding_rate is None else Fraction(Decimal(str(market.funding_rate)))
 
 
 def _last_price(services: Services) -> Price | None:

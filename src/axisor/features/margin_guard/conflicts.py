@@ -59,19 +59,22 @@ def find_conflicts(
     fee_rate: Fraction,
     others: tuple[OtherTrade, ...] = (),
     user_stop_price: Price | None = None,
+    cross_room: Fraction | None = None,
 ) -> list[Conflict]:
     """Return every contradiction between a rule, a trade and the owner's own stop and take-profit.
 
     The path is the steady one toward liquidation with a balance that is never short: want of sats is no contradiction
-    of a rule. `spending` says what its limits have left.
+    of a rule. `spending` says what its limits have left; `cross_room` is the full room of the cross position, where
+    `trade` is that.
     """
+    full = full_room(trade) if cross_room is None else cross_room
     start = PathPoint(price=price, what="save")
     found: list[Conflict] = []
-    if (mark := fires_now(trade, rule, price)) is not None:
+    if (mark := fires_now(trade, rule, price, full=full)) is not None:
         found.append(
             Conflict(
                 kind=ConflictKind.FIRES_AT_ONCE,
-                rungs=_due_at(trade, rule, price),
+                rungs=_due_at(trade, rule, price, full=full),
                 path=(PathPoint(price=mark, what="mark"), start),
             )
         )
@@ -81,11 +84,25 @@ def find_conflicts(
         there, back = PathPoint(price=profit, what="take_profit"), PathPoint(price=entry, what="entry")
         found.append(Conflict(kind=ConflictKind.TAKE_PROFIT_BEHIND_ENTRY, rungs=(), path=(start, there, back)))
     rich = replace(spending, balance_sats=_PLENTY_SATS, allotted_sats=None, is_stopped=False)
-    events = tuple(walk(trade, rule, rich, fee_rate=fee_rate, others=others, user_stop_price=user_stop_price))
-    found += _unreached(trade, rule, events, start)
+
+    def ahead(of: GuardRule) -> tuple[PlannedEvent, ...]:
+        return tuple(
+            walk(
+                trade,
+                of,
+                rich,
+                fee_rate=fee_rate,
+                others=others,
+                user_stop_price=user_stop_price,
+                cross_room=cross_room,
+            )
+        )
+
+    events = ahead(rule)
+    found += _unreached(trade, rule, events, start, full=full)
     found += _limited(events, start)
     bare = replace(rule, rungs=tuple(rung for rung in rule.rungs if not rung.is_top_up))
-    without = tuple(walk(trade, bare, rich, fee_rate=fee_rate, others=others, user_stop_price=user_stop_price))
+    without = ahead(bare)
     top_ups = [event for event in events if event.what is What.TOP_UP]
     end = events[-1]
     if top_ups and end.what in ENDS and (end.what, end.price) == (without[-1].what, without[-1].price):
@@ -95,8 +112,7 @@ def find_conflicts(
     return found
 
 
-def _due_at(trade: Trade, rule: GuardRule, price: Price) -> tuple[str, ...]:
-    full = full_room(trade)
+def _due_at(trade: Trade, rule: GuardRule, price: Price, *, full: Fraction) -> tuple[str, ...]:
     return tuple(
         rung.key
         for rung in rule.rungs
@@ -114,10 +130,12 @@ _BEFORE = {
 }
 
 
-def _unreached(trade: Trade, rule: GuardRule, events: tuple[PlannedEvent, ...], start: PathPoint) -> Iterator[Conflict]:
+def _unreached(
+    trade: Trade, rule: GuardRule, events: tuple[PlannedEvent, ...], start: PathPoint, *, full: Fraction
+) -> Iterator[Conflict]:
     """Yield the steps that act and are never due: the trade has ended before."""
     reached = {event.rung for event in events}
-    full, end = full_room(trade), events[-1]
+    end = events[-1]
     for rung in rule.rungs:
         if isinstance(rung.action, Notify) or rung.key in reached:
             continue

@@ -127,8 +127,14 @@ def ladder(
     others: tuple[OtherTrade, ...] = (),
     user_stop_price: Price | None = None,
     conflicts: Sequence[Conflict] = (),
+    cross_room: Fraction | None = None,
 ) -> Ladder:
-    """Return what a rule, its limits in sats, would do to a running trade as the price goes on toward liquidation."""
+    """Return what a rule, its limits in sats, would do to a running trade as the price goes on toward liquidation.
+
+    Args:
+        cross_room: The full room of the cross position, where `trade` is that and the rule one of `as_cross_rule`.
+    """
+    full = full_room(trade) if cross_room is None else cross_room
     planned = plan(
         trade,
         rule,
@@ -137,11 +143,12 @@ def ladder(
         added_sats=added_sats,
         others=others,
         user_stop_price=user_stop_price,
+        cross_room=cross_room,
     )
-    fires = None if last_price is None else fires_now(trade, rule, last_price)
+    fires = None if last_price is None else fires_now(trade, rule, last_price, full=full)
     limit_sats = rule.limits.position_sats if rule.tops_up else 0
     return Ladder(
-        marks=tuple(mark_views(trade, rule, full=full_room(trade), user_stop_price=user_stop_price)),
+        marks=tuple(mark_views(trade, rule, full=full, user_stop_price=user_stop_price)),
         events=tuple(
             _events(
                 trade,
@@ -150,6 +157,7 @@ def ladder(
                 spent_sats=spending.position_spent_sats,
                 fee_rate=fee_rate,
                 user_stop_price=user_stop_price,
+                cross_room=cross_room,
             )
         ),
         covered_to_price=usd_number(planned.covered_to_price),
@@ -237,13 +245,16 @@ def _events(
     spent_sats: int,
     fee_rate: Fraction,
     user_stop_price: Price | None,
+    cross_room: Fraction | None,
 ) -> Iterable[LadderEvent]:
-    full = full_room(trade)
+    full = full_room(trade) if cross_room is None else cross_room
     for event in events:
         if event.what is What.TOP_UP:
             spent_sats += event.sats
             trade = with_margin(trade, trade.margin_sats + event.sats)
-        has_ended = event.what in ENDS or event.quantity_usd != trade.quantity_usd
+        # A trade that is reduced goes on as another one; the cross position stays what it is.
+        is_other = cross_room is None and event.quantity_usd != trade.quantity_usd
+        has_ended = event.what in ENDS or is_other
         stop = None if has_ended else _stop_before_liquidation(trade, rule, full, user_stop_price)
         if has_ended:
             returns_sats: int | None = event.sats

@@ -21,7 +21,7 @@ from axisor.features.execution.cross_positions import StoredCross, find_cross
 from axisor.features.execution.positions import StoredPosition, find_position, list_positions
 from axisor.features.margin_guard import repository
 from axisor.features.margin_guard.conflicts import Conflict, ConflictKind, find_conflicts
-from axisor.features.margin_guard.cross_policy import trade_of_position
+from axisor.features.margin_guard.cross_policy import as_cross_rule, trade_of_position
 from axisor.features.margin_guard.deeds import OtherTrade, Spending
 from axisor.features.margin_guard.inheritance import effective_rule, rule_for
 from axisor.features.margin_guard.ladder import Ladder, conflict_view, ladder
@@ -240,6 +240,41 @@ class RuleDesk:
         )
         return ShownLadder(trade=trade, rule=held, ladder=shown)
 
+    async def preview_cross(
+        self,
+        rule: GuardRule,
+        *,
+        user_id: UserId,
+        exchange_account_id: ExchangeAccountId,
+        last_price: Price | None,
+        funding_rate: Fraction | None,
+    ) -> Ladder:
+        """Return what a rule would do to the cross position of an account; nothing is saved.
+
+        Raises:
+            NotFound: the person has no such account, or no cross position is open.
+            InvalidRule: the rule contradicts itself, or names entry margins.
+        """
+        _check_for_cross(rule)
+        now = self._clock.now()
+        async with self._database.transaction(user_id=user_id) as connection:
+            holdings = await self._holdings(connection, exchange_account_id, now=now)
+            stored = await find_cross(connection, exchange_account_id)
+        cross = None if stored is None else _cross_under(rule, holdings, stored)
+        if cross is None:
+            raise NotFound("open cross position of account", exchange_account_id)
+        return ladder(
+            cross.trade,
+            cross.rule,
+            cross.spending,
+            fee_rate=cross.fee_rate,
+            now=now,
+            last_price=last_price,
+            funding_rate=funding_rate,
+            conflicts=cross.conflicts(last_price),
+            cross_room=cross.full_room,
+        )
+
     # Saving
 
     async def save_user_rule(self, draft: Draft, *, user_id: UserId, last_price: Price | None) -> GuardRule:
@@ -306,17 +341,24 @@ class RuleDesk:
             NotFound: the person has no such account.
             InvalidRule: it names entry margins: a cross position has none.
             FiresNow: it would act at once on the position.
+            RuleConflicts: it has contradictions that were not accepted.
             StaleVersion: it was changed since the person looked at it.
         """
-        if draft.rule.limits.position_margins is not None:
-            raise InvalidRule("a cross position has no entry margin: say sats", field="limits.position_margins")
+        _check_for_cross(draft.rule)
+        now = self._clock.now()
         async with self._database.transaction(user_id=user_id) as connection:
-            seen = await self._account(connection, exchange_account_id)
-            if seen.account.is_guarded and (stored := await find_cross(connection, exchange_account_id)) is not None:
-                _check_cross(seen.book, stored, draft.rule, last_price)
+            holdings = await self._holdings(connection, exchange_account_id, now=now)
+            stored = await find_cross(connection, exchange_account_id)
+            cross = None
+            if holdings.account.is_guarded and stored is not None:
+                cross = _cross_under(draft.rule, holdings, stored)
+            found: list[tuple[Trade, Conflict]] = []
+            if cross is not None:
+                _check_fires(cross.trade, cross.rule, last_price, full=cross.full_room)
+                found = [(cross.trade, each) for each in cross.conflicts(None)]
             scope = CrossScope(exchange_account_id)
-            rule = await self._store(connection, scope, draft, draft.rule, [], user_id=user_id)
-            await self._tell(connection, user_id, rule, scope="cross", account=seen.account)
+            rule = await self._store(connection, scope, draft, draft.rule, found, user_id=user_id)
+            await self._tell(connection, user_id, rule, scope="cross", account=holdings.account, accepted=found)
         await self._nudge([exchange_account_id])
         return rule
 
@@ -578,6 +620,10 @@ def _conflicts(
         others=holdings.others(trade.trade_id),
         user_stop_price=user_stop_price(position),
     )
+    return _said(found, last_price)
+
+
+def _said(found: Iterable[Conflict], last_price: Price | None) -> list[Conflict]:
     return [each for each in found if last_price is not None or each.kind is not ConflictKind.FIRES_AT_ONCE]
 
 
@@ -598,15 +644,51 @@ def _check_trades(holdings: _Holdings, book: RuleBook, last_price: Price | None)
     return found
 
 
-def _check_cross(book: RuleBook, stored: StoredCross, rule: GuardRule, last_price: Price | None) -> None:
-    """Raise FiresNow where a cross rule would act at once on the position as last read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CrossUnder:
+    """The cross position of an account under a rule that is looked at."""
+
+    trade: Trade
+    rule: GuardRule
+    full_room: Fraction
+    spending: Spending
+    fee_rate: Fraction
+
+    def conflicts(self, last_price: Price | None) -> list[Conflict]:
+        """Return the contradictions; without a price nothing can have been passed."""
+        found = find_conflicts(
+            self.trade,
+            self.rule,
+            self.spending,
+            price=self.trade.price if last_price is None else last_price,
+            fee_rate=self.fee_rate,
+            cross_room=self.full_room,
+        )
+        return _said(found, last_price)
+
+
+def _cross_under(rule: GuardRule, holdings: _Holdings, stored: StoredCross) -> _CrossUnder | None:
+    """Return the position as last read under a rule of its own; None while it is flat."""
     trade = trade_of_position(stored.position)
     if trade is None:
-        return
+        return None
     full = entry_room(trade) if stored.full_room is None else stored.full_room
     running_margin_sats = stored.position.running_margin_sats
-    held = replace(book, cross=rule).rule_of_cross(trade, running_margin_sats=running_margin_sats, full_room=full)
-    _check_fires(trade, held, last_price, full=full)
+    held = replace(holdings.book, cross=rule).rule_of_cross(
+        trade, running_margin_sats=running_margin_sats, full_room=full
+    )
+    return _CrossUnder(
+        trade=trade,
+        rule=as_cross_rule(held),
+        full_room=full,
+        spending=holdings.spending(trade.trade_id),
+        fee_rate=fee_rate_of(holdings.account.fee_tier),
+    )
+
+
+def _check_for_cross(rule: GuardRule) -> None:
+    if rule.limits.position_margins is not None:
+        raise InvalidRule("a cross position has no entry margin: say sats", field="limits.position_margins")
 
 
 def _check_fires(trade: Trade, rule: GuardRule, last_price: Price | None, *, full: Fraction | None = None) -> None:

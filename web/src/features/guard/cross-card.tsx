@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { ApiProblem, call } from '@/api/client';
 import { Cross, type Coverage, type CrossView } from '@/api/schema';
@@ -10,8 +10,11 @@ import { CoverageState } from '@/components/coverage-state';
 import { Button } from '@/components/ui/button';
 import { Gauge } from '@/components/gauge';
 import { Skeleton } from '@/components/ui/skeleton';
+import { LadderPanel } from '@/components/ladder-panel';
+import { WhyPanel } from '@/components/why-panel';
 import { monotonicNow } from '@/lib/clock';
 import { formatInteger, formatLeverage, formatPrice, formatSats } from '@/lib/units';
+import { useWhyNot } from '@/lib/use-why';
 import { useDraft } from '@/stores/draft';
 import { useMarket } from '@/stores/market';
 
@@ -60,7 +63,35 @@ export function CrossCard({ accountId, coverage, receivedAt }: { accountId: stri
           <CoverageFigures coverage={known} receivedAt={receivedAt} className="mt-3" />
         </>
       )}
+      {position && !isFlat && <Details position={position} accountId={accountId} />}
     </li>
+  );
+}
+
+/** Its steps, what holds them back, and what was done: read once they are opened. */
+function Details({ position, accountId }: { position: CrossView; accountId: string }): ReactNode {
+  const { t } = useTranslation();
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details className="mt-3 border-t border-line pt-2 text-sm" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary className="cursor-pointer text-xs font-medium text-muted hover:text-text">{t('cross.details')}</summary>
+      {isOpen && <OpenDetails position={position} accountId={accountId} />}
+    </details>
+  );
+}
+
+function OpenDetails({ position, accountId }: { position: CrossView; accountId: string }): ReactNode {
+  const { t } = useTranslation();
+  const of = `/accounts/${accountId}/cross`;
+  const whyNot = useWhyNot(of, position.margin_sats, true);
+  return (
+    <>
+      <h4 className="mt-3 text-xs font-semibold">{t('rule_panel.title')}</h4>
+      {position.rule ? <LadderPanel rule={position.rule} ladder={null} whyNot={whyNot.data ?? null} /> : <p className="text-sm text-caution">{t('cross.no_rule')}</p>}
+      {whyNot.isError && <p className="mt-2 text-xs text-caution">{t('why_not.failed')}</p>}
+      <h4 className="mt-3 mb-1 text-xs font-semibold">{t('why.title')}</h4>
+      <WhyPanel of={of} accountId={accountId} news={`${position.margin_sats} ${position.quantity_usd}`} />
+    </>
   );
 }
 

@@ -61,7 +61,7 @@ export function GuardOverview({
       ) : (
         <UserCard coverage={overview?.user ?? null} receivedAt={receivedAt} isStale={hasFailed} />
       )}
-      {guarded === null && <CardSkeleton />}
+      {guarded === null && !(hasFailed && overview === null) && <CardSkeleton />}
       {guarded?.length === 0 && (
         <div className="rounded-lg border border-line bg-card">
           <StatePanel title={t('guard.empty')} detail={t('guard.empty_detail')} />

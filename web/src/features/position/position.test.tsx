@@ -8,12 +8,12 @@ import { serve, type Asked } from '@/testing/api';
 import { ladderOf } from '@/testing/guard/ladder';
 import { renderPage } from '@/testing/render';
 import { GUARDED, World } from '@/testing/story/world';
-import { LadderPanel } from './ladder-panel';
+import { LadderPanel } from '@/components/ladder-panel';
 import { CheckPanel, DrillPanel } from './proof-panels';
 import { RescuesPanel } from './rescues-panel';
 import { TakeBackDialog } from './take-back-dialog';
 import { WhatIf } from './what-if';
-import { WhyPanel } from './why-panel';
+import { WhyPanel } from '@/components/why-panel';
 
 const world = new World(0);
 const trade: Trade = world.tradesOf(GUARDED)[0]!;
@@ -89,7 +89,7 @@ describe('the history', () => {
       [`GET ${path}/why`]: () => ({ body: { items: [entry], next_cursor: 'c1' } }),
       [`GET ${path}/why?cursor=c1`]: () => ({ body: { items: [{ ...entry, decision_id: 'd0', kind: 'did', sentence: { code: 'no_balance', data: {} } }], next_cursor: null } }),
     });
-    renderPage(<WhyPanel trade={trade} news="" />);
+    renderPage(<WhyPanel of={path} accountId={trade.exchange_account_id} news="" />);
     expect(await screen.findByText(/400\s000\ssat of its 400\s000\ssat are spent/)).toBeInTheDocument();
     await userEvent.click(screen.getByRole('button', { name: 'Older ones' }));
     expect(await screen.findByText('not enough free balance')).toBeInTheDocument();
@@ -98,11 +98,11 @@ describe('the history', () => {
   });
   test('says when it is empty and when it cannot be read', async () => {
     serve({ [`GET ${path}/why`]: () => ({ body: { items: [], next_cursor: null } }) });
-    const { unmount } = renderPage(<WhyPanel trade={trade} news="" />);
+    const { unmount } = renderPage(<WhyPanel of={path} accountId={trade.exchange_account_id} news="" />);
     expect(await screen.findByText('No decision about this trade yet.')).toBeInTheDocument();
     unmount();
     serve({});
-    renderPage(<WhyPanel trade={trade} news="" />);
+    renderPage(<WhyPanel of={path} accountId={trade.exchange_account_id} news="" />);
     expect(await screen.findByText('The decisions could not be read')).toBeInTheDocument();
   });
 });

@@ -1,7 +1,7 @@
 /** What the page of one position reads beside the stream. */
 import { keepPreviousData, useQuery, type UseQueryResult } from '@tanstack/react-query';
 import { call } from '@/api/client';
-import { Check, Drill, LadderPreview, RescueList, RuleView, WhyNot, WhyPage, type RuleBody, type Trade } from '@/api/schema';
+import { Check, Drill, LadderPreview, RescueList, RuleView, type RuleBody, type Trade } from '@/api/schema';
 import { rulePath } from '@/stores/draft';
 
 const READ_MS = 5_000;
@@ -27,27 +27,6 @@ export function useLadder(trade: Trade, rule: RuleBody | null): UseQueryResult<L
     enabled: rule !== null && trade.status === 'running',
     queryFn: ({ signal }) => call(path, { method: 'POST', body: { rule }, schema: LadderPreview, signal }),
     refetchInterval: READ_MS,
-    placeholderData: keepPreviousData,
-  });
-}
-
-export function useWhyNot(trade: Trade): UseQueryResult<WhyNot> {
-  const path = `${tradePath(trade)}/why-not`;
-  return useQuery({
-    queryKey: ['guard', 'why-not', path, trade.margin_sats],
-    enabled: trade.status === 'running',
-    queryFn: ({ signal }) => call(path, { schema: WhyNot, signal }),
-    refetchInterval: READ_MS,
-    placeholderData: keepPreviousData,
-  });
-}
-
-/** `news`: anything that changes when something happened to the trade. */
-export function useWhy(trade: Trade, cursor: string | null, news: string): UseQueryResult<WhyPage> {
-  const path = `${tradePath(trade)}/why${cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`}`;
-  return useQuery({
-    queryKey: ['guard', 'why', path, news],
-    queryFn: ({ signal }) => call(path, { schema: WhyPage, signal }),
     placeholderData: keepPreviousData,
   });
 }

@@ -1,21 +1,21 @@
 import { CircleDot, PauseCircle, ShieldCheck } from 'lucide-react';
 import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
-import type { Trade, WhyEntry } from '@/api/schema';
+import type { WhyEntry } from '@/api/schema';
 import { QueryStates } from '@/components/query-states';
 import { Button } from '@/components/ui/button';
 import { whyWords } from '@/lib/activity-words';
 import { formatClock } from '@/lib/units';
+import { useWhy } from '@/lib/use-why';
 import { useView } from '@/stores/view';
-import { useWhy } from './use-position';
 
 const ICONS = { did: CircleDot, held: PauseCircle, outcome: ShieldCheck } as const;
 
-/** Every decision about this trade, acted on or not, newest first; each opens with its inputs, arithmetic and proof. */
-export function WhyPanel({ trade, news }: { trade: Trade; news: string }): ReactNode {
+/** Every decision about a trade or a cross position (`of`: its path), acted on or not, newest first; each opens with its inputs, arithmetic and proof. */
+export function WhyPanel({ of, accountId, news }: { of: string; accountId: string; news: string }): ReactNode {
   const { t } = useTranslation();
   const [cursors, setCursors] = useState<string[]>([]);
-  const first = useWhy(trade, null, news);
+  const first = useWhy(of, null, news);
   const isEmpty = first.data?.items.length === 0;
   return (
     <div>
@@ -24,10 +24,10 @@ export function WhyPanel({ trade, news }: { trade: Trade; news: string }): React
       {first.data && first.data.items.length > 0 && (
         <ol className="scrollbar-thin max-h-112 divide-y divide-line overflow-y-auto">
           {first.data.items.map((entry) => (
-            <Entry key={entry.decision_id} entry={entry} accountId={trade.exchange_account_id} />
+            <Entry key={entry.decision_id} entry={entry} accountId={accountId} />
           ))}
           {cursors.map((cursor) => (
-            <Older key={cursor} trade={trade} cursor={cursor} isLast={cursor === cursors.at(-1)} onMore={(next) => setCursors([...cursors, next])} />
+            <Older key={cursor} of={of} accountId={accountId} cursor={cursor} isLast={cursor === cursors.at(-1)} onMore={(next) => setCursors([...cursors, next])} />
           ))}
           {cursors.length === 0 && first.data.next_cursor !== null && <More onMore={() => setCursors([first.data.next_cursor ?? ''])} />}
         </ol>
@@ -36,9 +36,9 @@ export function WhyPanel({ trade, news }: { trade: Trade; news: string }): React
   );
 }
 
-function Older({ trade, cursor, isLast, onMore }: { trade: Trade; cursor: string; isLast: boolean; onMore: (next: string) => void }): ReactNode {
+function Older({ of, accountId, cursor, isLast, onMore }: { of: string; accountId: string; cursor: string; isLast: boolean; onMore: (next: string) => void }): ReactNode {
   const { t } = useTranslation();
-  const page = useWhy(trade, cursor, '');
+  const page = useWhy(of, cursor, '');
   const next = page.data?.next_cursor ?? null;
   return (
     <>
@@ -47,7 +47,7 @@ function Older({ trade, cursor, isLast, onMore }: { trade: Trade; cursor: string
           <QueryStates query={page} failed={t('why.failed')} />
         </li>
       )}
-      {page.data?.items.map((entry) => <Entry key={entry.decision_id} entry={entry} accountId={trade.exchange_account_id} />)}
+      {page.data?.items.map((entry) => <Entry key={entry.decision_id} entry={entry} accountId={accountId} />)}
       {isLast && next !== null && <More onMore={() => onMore(next)} />}
     </>
   );
