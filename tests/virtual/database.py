@@ -231,7 +231,8 @@ class Handlers:
     def update_attempt(self, values: Arguments) -> Result:
         key = (values["account"], values["intent"], values["attempt_no"])
         row = self._tables.of("attempt").get(key)
-        if row is None or row.state not in values["earlier"]:
+        is_same = row is not None and (row.fence, row.signature_ms) == (values["fence"], values["signature_ms"])
+        if row is None or not is_same or row.state not in values["earlier"]:
             return Result(rowcount=0)
         self._tables.change(
             "attempt",

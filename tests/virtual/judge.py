@@ -6,6 +6,7 @@ stayed due for longer than the promised time without an effect is lost; an effec
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -186,31 +187,23 @@ class Judge:
         return any(_room_share(trade, price, margin_sats=before) <= rung.room_share for price in recent)
 
     def _may_not_wait(self, run: "Run", effect: Effect, trade: PaperTrade, book: Book) -> bool:
-        """Return whether, by the tape, liquidation was nearer than the quiet period when the later of two was sent.
+        """Return whether, by the tape, liquidation was nearer than the quiet period when the later of two was signed.
 
         The earlier one counts only where the guard could know of it by then: its answer, or a reading after it, had
         been handed over.
         """
         if not book.served:
             return False
-        earlier, later = sorted((book.served[-1], effect), key=lambda each: each.sent_at_s)
+        earlier, later = sorted((book.served[-1], effect), key=lambda each: each.signed_ms)
         margin_sats = trade.margin_sats - later.amount_sats
-        if not run.venue.was_shown(earlier, by_s=later.sent_at_s):
+        if not run.venue.was_shown(earlier, by_s=later.sent_at_s, to=later.process):
             margin_sats -= earlier.amount_sats
+        liquidation = _liquidation(trade, margin_sats)
+        signed_s = later.signed_ms / 1000 - START.timestamp()
         past = [(at_s, price) for at_s, price in self._prices if at_s <= later.sent_at_s]
-        if not past:
-            return False
-        now_s, price = past[-1]
-        left = trade.side.sign * (price - _liquidation(trade, margin_sats))
-        for then_s, then in past:
-            if (
-                any(window_s - 1.1 <= now_s - then_s <= window_s + 1.1 for window_s in SPEED_WINDOWS_S)
-                and now_s > then_s
-            ):
-                speed = trade.side.sign * (then - price) / (now_s - then_s)
-                if speed > 0 and left / speed < QUIET_S + 5:
-                    return True
-        return False
+        # It was decided just before it was signed; frozen processes send later.
+        decided = [number for number, (at_s, _) in enumerate(past) if at_s >= signed_s - 3] or [len(past) - 1]
+        return any(_falls_to(trade.side, past[: number + 1], liquidation) for number in decided if number >= 0)
 
     def _misbooked_sats(self, run: "Run") -> int:
         is_open = any(row.state in ("sent", "unknown") for row in run.attempts)
@@ -260,6 +253,18 @@ class Judge:
             failures=(*failures, *run.installation.crashes, *run.database.handlers.unknown),
             trace=hash(tuple((effect.at_s, effect.amount_sats) for effect in run.venue.effects)),
         )
+
+
+def _falls_to(side: PositionSide, past: Sequence[tuple[float, Price]], liquidation: Price) -> bool:
+    """Return whether at one of the speeds of the last seconds the price reaches liquidation in the quiet period."""
+    now_s, price = past[-1]
+    left = side.sign * (price - liquidation)
+    for then_s, then in past[:-1]:
+        if any(window_s - 1.1 <= now_s - then_s <= window_s + 1.1 for window_s in SPEED_WINDOWS_S):
+            speed = side.sign * (then - price) / (now_s - then_s)
+            if speed > 0 and left / speed < QUIET_S + 5:
+                return True
+    return False
 
 
 def _liquidation(trade: PaperTrade, margin_sats: int) -> Price:

@@ -82,7 +82,7 @@ class Sequence:
             tag=None if is_stop else amount % 1000,
             is_second_send=lot.random() < 0.2,
             fence=lot.choice((1, 1, 1, 2)) if self._second > 60 else 1,
-            signature_ms=0,
+            signature_ms=lot.choice((0, 0, 0, 1)),
             signed_at=at,
             quiet_until=at + timedelta(seconds=40),
             counter_before_sats=0,

@@ -73,3 +73,16 @@ def test_a_night_comes_again_from_its_number() -> None:
     first, second = live(seeded_night(7)), live(seeded_night(7))
 
     assert first == second
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(12559, id="the outcome of a frozen process's draft was written onto its successor's attempt"),
+        pytest.param(30369, id="the same, with a single trade and old readings"),
+        pytest.param(14862, id="a stepped wall clock freed the sats of a top-up that came later than the bound"),
+        pytest.param(57325, id="the same after a takeover"),
+    ],
+)
+def test_a_night_that_once_broke_a_promise_keeps_it(seed: int) -> None:
+    assert live(seeded_night(seed)).complaints() == []

@@ -83,7 +83,18 @@ class Effect:
     amount_sats: int
     sent_at_s: float
     signed_ms: int
+    process: Process
     is_beyond_bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer that shows trades as they stood when it was served; `trade_id` where it shows that one alone."""
+
+    served_s: float
+    given_s: float
+    process: Process
+    trade_id: str | None
 
 
 @dataclass(slots=True)
@@ -117,7 +128,7 @@ class Venue:
         )
         self.late_under_way = 0
         self.effects: list[Effect] = []
-        self.shown: list[tuple[float, float]] = []
+        self.shown: list[Shown] = []
         """When a reading or the answer to a top-up was served, and when it was handed over."""
         self.arrivals: list[Request] = []
         self.market_feeds: list[Callable[[MarketEvent], None]] = []
@@ -204,14 +215,21 @@ class Venue:
                     amount_sats=int(body["amount"]),
                     sent_at_s=request.sent_at_s,
                     signed_ms=signed_ms,
+                    process=request.process,
                     is_beyond_bound=epoch_ms(self.world.now()) - signed_ms > QUIET_S * 1000,
                 )
             )
         return Reply.of(data)
 
-    def was_shown(self, effect: Effect, *, by_s: float) -> bool:
-        """Return whether an answer that shows an effect had been handed over by an instant: its own, or a reading's."""
-        return any(served_s >= effect.at_s and given_s <= by_s for served_s, given_s in self.shown)
+    def was_shown(self, effect: Effect, *, by_s: float, to: Process) -> bool:
+        """Return whether a process had been handed an answer that shows an effect: its own, or a reading's."""
+        return any(
+            shown.served_s >= effect.at_s
+            and shown.given_s <= by_s
+            and shown.process is to
+            and shown.trade_id in (None, effect.trade_id)
+            for shown in self.shown
+        )
 
     def booked_top_ups(self, account: Account, trade_id: str) -> list[int]:
         """Return what the books say was added to a trade, oldest first, in sats."""
@@ -324,9 +342,9 @@ class VirtualTransport:
                 return
         if answer is not None:
             served_s, back_s = world.now_s, world.lot.uniform(0.004, 0.03)
-            shows = http.status == HTTPStatus.OK and (request.is_top_up or request.target.endswith("/running"))
-            if shows:
-                self._venue.shown.append((served_s, served_s + back_s))
+            if http.status == HTTPStatus.OK and (request.is_top_up or request.target.endswith("/running")):
+                trade_id = parse_body(request.body)["id"] if request.is_top_up else None
+                self._venue.shown.append(Shown(served_s, served_s + back_s, request.process, trade_id))
             world.after(back_s, lambda: _give(answer, http))
 
 

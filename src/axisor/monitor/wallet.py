@@ -14,7 +14,7 @@ from axisor.features.margin_guard.policy import Spending
 from axisor.ports.clock import Clock
 
 DOUBT_KEPT: Final = timedelta(minutes=1)
-"""How long after its quiet period a top-up without visible effect counts against the limits.
+"""How long a top-up without visible effect counts against the limits once it was settled so.
 
 Absence is proof within the bound that the exchange keeps. "Spend at most" is to hold beyond it too: an effect that
 comes after the bound, as under an exchange in trouble, would otherwise meet sats that were spent a second time.
@@ -73,10 +73,11 @@ class Wallet:
         state = reservation_state(attempt.state)
         self._doubted.pop(key, None)
         if attempt.state is AttemptState.NOT_APPLIED and not isinstance(attempt.command, CashIn):
-            left = attempt.quiet_until + DOUBT_KEPT - max(self._clock.now(), attempt.signed_at)
+            # A wall clock that was stepped says nothing about when it was signed: from its settlement on it is kept.
+            left = (attempt.settled_at or attempt.signed_at) + DOUBT_KEPT - self._clock.now()
             if left > timedelta(0):
                 state = ReservationState.RESERVED
-                self._doubted[key] = self._clock.boottime_s() + left.total_seconds()
+                self._doubted[key] = self._clock.boottime_s() + min(left, DOUBT_KEPT).total_seconds()
         self.budget.put(
             Reservation(
                 intent_id=attempt.intent_id,

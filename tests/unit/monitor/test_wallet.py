@@ -25,8 +25,10 @@ def sent_now(clock: ManualClock) -> Attempt:
     return an_attempt(signed_at=now, quiet_until=now + timedelta(seconds=QUIET_S))
 
 
-def settle(wallet: Wallet, attempt: Attempt, state: AttemptState) -> Spending:
-    settled = an_attempt(signed_at=attempt.signed_at, quiet_until=attempt.quiet_until, state=state)
+def settle(wallet: Wallet, attempt: Attempt, state: AttemptState, *, clock: ManualClock) -> Spending:
+    settled = an_attempt(
+        signed_at=attempt.signed_at, quiet_until=attempt.quiet_until, state=state, settled_at=clock.now()
+    )
     wallet.reserve(settled)
     return wallet.spending(TRADE_ID, [settled], running=(TRADE_ID,))
 
@@ -37,10 +39,10 @@ def test_a_top_up_without_effect_counts_for_a_minute_beyond_the_bound_and_says_u
     wallet.reserve(attempt)
     clock.advance(QUIET_S + 1)
 
-    absent = settle(wallet, attempt, AttemptState.NOT_APPLIED)
+    absent = settle(wallet, attempt, AttemptState.NOT_APPLIED, clock=clock)
 
     assert absent.position_spent_sats == absent.account_spent_sats == absent.account_day_spent_sats == 208_001
-    assert absent.frees_at == attempt.quiet_until + DOUBT_KEPT
+    assert absent.frees_at == clock.now() + DOUBT_KEPT
     assert absent.balance_sats == 5_000_000, "the balance was read: it holds them"
     clock.advance(DOUBT_KEPT.total_seconds())
     free = wallet.spending(TRADE_ID, [], running=(TRADE_ID,))
@@ -52,7 +54,7 @@ def test_what_the_exchange_refused_or_never_saw_is_free_at_once() -> None:
     for state in (AttemptState.REFUSED, AttemptState.NOT_PROCESSED):
         wallet, attempt = a_wallet(clock), sent_now(clock)
         wallet.reserve(attempt)
-        free = settle(wallet, attempt, state)
+        free = settle(wallet, attempt, state, clock=clock)
         assert (free.position_spent_sats, free.frees_at) == (0, None)
 
 
@@ -61,8 +63,8 @@ def test_an_effect_that_comes_after_all_is_spent_and_not_free_again() -> None:
     wallet, attempt = a_wallet(clock), sent_now(clock)
     wallet.reserve(attempt)
     clock.advance(QUIET_S + 1)
-    settle(wallet, attempt, AttemptState.NOT_APPLIED)
-    late = settle(wallet, attempt, AttemptState.LATE_CONFIRMED)
+    settle(wallet, attempt, AttemptState.NOT_APPLIED, clock=clock)
+    late = settle(wallet, attempt, AttemptState.LATE_CONFIRMED, clock=clock)
     assert (late.position_spent_sats, late.frees_at) == (208_001, None)
     clock.advance(600)
     assert wallet.spending(TRADE_ID, [], running=(TRADE_ID,)).position_spent_sats == 208_001

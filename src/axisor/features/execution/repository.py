@@ -162,7 +162,7 @@ _UPDATE_STATE: Final = text(
         answered_at = coalesce(:answered_at, answered_at), settled_at = :settled_at,
         answer = coalesce(cast(:answer as jsonb), answer)
     where exchange_account_id = :account and intent_id = :intent and attempt_no = :attempt_no
-      and state = any(:earlier)
+      and fence = :fence and signature_ms = :signature_ms and state = any(:earlier)
     """
 )
 _EARLIER: Final[dict[AttemptState, list[str]]] = {
@@ -176,7 +176,11 @@ _EARLIER: Final[dict[AttemptState, list[str]]] = {
 
 
 async def record_state(connection: AsyncConnection, attempt: Attempt, *, answer: dict[str, Any] | None) -> bool:
-    """Write an attempt's new state, its step and its reservation's; return False where it stood there already."""
+    """Write an attempt's new state, its step and its reservation's; return False where it stood there already.
+
+    A process that was frozen may have drafted an attempt under a number that its successor has used since: what became
+    of the draft is nothing that the successor's attempt may be told by. The signature says whose the row is.
+    """
     changed = await connection.execute(
         _UPDATE_STATE,
         {
@@ -189,6 +193,8 @@ async def record_state(connection: AsyncConnection, attempt: Attempt, *, answer:
             "account": attempt.exchange_account_id,
             "intent": attempt.intent_id,
             "attempt_no": attempt.attempt_no,
+            "fence": attempt.fence,
+            "signature_ms": attempt.signature_ms,
             "earlier": _EARLIER[attempt.state],
         },
     )
