@@ -209,6 +209,8 @@ class Judge:
         is_open = any(row.state in ("sent", "unknown") for row in run.attempts)
         if is_open or run.installation.disk.spooled or run.database.is_away or run.venue.late_under_way:
             return 0
+        if any(effect.is_beyond_bound and run.world.now_s - effect.at_s < PROMISE_S for effect in run.venue.effects):
+            return 0  # nobody expected it any more: the next reading, perhaps of a successor, will find it
         spent = sum(row.amount_sats for row in run.database.rows("budget_reservation") if row.state == "spent")
         booked = sum(sum(run.venue.booked_top_ups(run.account, trade_id)) for trade_id in run.trades)
         return abs(spent - booked)

@@ -82,6 +82,7 @@ def test_a_night_comes_again_from_its_number() -> None:
         pytest.param(30369, id="the same, with a single trade and old readings"),
         pytest.param(14862, id="a stepped wall clock freed the sats of a top-up that came later than the bound"),
         pytest.param(57325, id="the same after a takeover"),
+        pytest.param(85664, id="a wall clock stepped back hid that one effect explained all growth"),
     ],
 )
 def test_a_night_that_once_broke_a_promise_keeps_it(seed: int) -> None:

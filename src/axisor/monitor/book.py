@@ -235,7 +235,8 @@ class WatchedTrade:
         explained = sum(
             attempt.amount_sats or 0
             for attempt in self.attempts.values()
-            if isinstance(attempt.command, AddMargin) and _took_effect_since(attempt, oldest.signed_at)
+            if isinstance(attempt.command, AddMargin)
+            and (_is_beyond(attempt, base) or _took_effect_since(attempt, oldest.signed_at))
         )
         return counter_sats - base - explained
 
@@ -477,6 +478,17 @@ class _Either:
 
     def __contains__(self, trade_id: object) -> bool:
         return trade_id == self.other or trade_id in self.trades
+
+
+def _is_beyond(attempt: Attempt, base_sats: int) -> bool:
+    """Return whether the effect of a top-up is surely not part of a counter that stood at `base_sats`.
+
+    The counter never falls, so this holds whatever a wall clock said meanwhile.
+    """
+    before_sats, amount_sats = attempt.counter_before_sats, attempt.amount_sats
+    if attempt.state not in APPLIED_STATES or before_sats is None or amount_sats is None:
+        return False
+    return before_sats + amount_sats > base_sats
 
 
 def _took_effect_since(attempt: Attempt, at: datetime) -> bool:
