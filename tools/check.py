@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PYTHON: Final = [sys.executable, "-P", "-m"]
@@ -81,11 +81,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def perform(check: Check) -> Outcome:
     print(f"\n=== {check.title}", flush=True)
+    return outcome_of(check, complaints=sys.stderr)
+
+
+def outcome_of(check: Check, *, complaints: TextIO) -> Outcome:
     began = time.monotonic()
     try:
         is_good = check.run()
     except OSError as error:
-        print(f"{check.title}: {error}", file=sys.stderr)
+        print(f"{check.title}: {error}", file=complaints)
         is_good = False
     return Outcome(check.title, is_good, time.monotonic() - began)
 
@@ -96,17 +100,12 @@ def perform_together(checks: Sequence[Check]) -> list[Outcome]:
 
     def perform_quietly(check: Check) -> Outcome:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-            said_by.file, began = said, time.monotonic()
-            try:
-                is_good = check.run()
-            except OSError as error:
-                said.write(f"{check.title}: {error}\n")
-                is_good = False
-            seconds = time.monotonic() - began
+            said_by.file = said
+            outcome = outcome_of(check, complaints=said)
             with turn:
                 said.seek(0)
                 print(f"\n=== {check.title}\n{said.read()}", end="", flush=True)
-            return Outcome(check.title, is_good, seconds)
+            return outcome
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(perform_quietly, checks))

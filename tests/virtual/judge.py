@@ -202,8 +202,11 @@ class Judge:
         signed_s = later.signed_ms / 1000 - START.timestamp()
         past = [(at_s, price) for at_s, price in self._prices if at_s <= later.sent_at_s]
         # It was decided just before it was signed; frozen processes send later.
-        decided = [number for number, (at_s, _) in enumerate(past) if at_s >= signed_s - 3] or [len(past) - 1]
-        return any(_falls_to(trade.side, past[: number + 1], liquidation) for number in decided if number >= 0)
+        return any(
+            _falls_to(trade.side, past[: number + 1], liquidation)
+            for number, (at_s, _) in enumerate(past)
+            if at_s >= signed_s - 3
+        )
 
     def _misbooked_sats(self, run: "Run") -> int:
         is_open = any(row.state in ("sent", "unknown") for row in run.attempts)

@@ -9,9 +9,8 @@ from axisor.domain.units import TradeId
 from axisor.features.execution.attempts import AttemptState
 from axisor.features.execution.cross_positions import StoredCross
 from axisor.features.margin_guard.coverage import Position
-from axisor.features.margin_guard.cross_policy import as_cross_rule, trade_of_position
+from axisor.features.margin_guard.cross_policy import as_cross_rule, room_of_position, trade_of_position
 from axisor.features.margin_guard.deeds import RungState, Spending
-from axisor.features.margin_guard.marks import entry_room
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.rulebook import RuleBook
 
@@ -44,7 +43,7 @@ def prepare_cross(
     if trade is None:
         return PreparedCross(stored=stored, trade=None, rule=None, full_room=Fraction(0), spending=spending, cover=None)
     rule = None
-    full_room = entry_room(trade) if stored.full_room is None else stored.full_room
+    full_room = room_of_position(trade, stored.full_room)
     if is_guarded:
         rule = as_cross_rule(
             rules.rule_of_cross(trade, running_margin_sats=position.running_margin_sats, full_room=stored.full_room)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from axisor.domain.trades import Trade
 from axisor.domain.units import Price
 from axisor.features.margin_guard.deeds import HoldReason, OtherTrade, Spending
-from axisor.features.margin_guard.marks import full_room, is_at_or_beyond, step_price
+from axisor.features.margin_guard.marks import is_at_or_beyond, measure_of, step_price
 from axisor.features.margin_guard.plan import ENDS, PlannedEvent, What, fires_now, walk
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.steps import Notify
@@ -67,7 +67,7 @@ def find_conflicts(
     of a rule. `spending` says what its limits have left; `cross_room` is the full room of the cross position, where
     `trade` is that.
     """
-    full = full_room(trade) if cross_room is None else cross_room
+    full = measure_of(trade, cross_room=cross_room)
     start = PathPoint(price=price, what="save")
     found: list[Conflict] = []
     if (mark := fires_now(trade, rule, price, full=full)) is not None:

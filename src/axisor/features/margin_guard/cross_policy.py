@@ -8,6 +8,7 @@ coverage is at best amber.
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from axisor.domain.cross import CrossState, maintenance_margin_sats
@@ -27,7 +28,7 @@ from axisor.features.margin_guard.deeds import (
     ReopenDeed,
     WarnDeed,
 )
-from axisor.features.margin_guard.marks import nearer_end
+from axisor.features.margin_guard.marks import entry_room, nearer_end
 from axisor.features.margin_guard.policy import decide
 from axisor.features.margin_guard.rule import GuardRule
 from axisor.features.margin_guard.steps import Reduce
@@ -116,6 +117,11 @@ def trade_of_position(position: CrossPositionFact) -> Trade | None:
         return None
     nearer = nearer_end(trade.side, trade.liquidation_price, position.liquidation_price)
     return trade if nearer is None else replace(trade, liquidation_price=nearer)
+
+
+def room_of_position(trade: Trade, kept: Fraction | None) -> Fraction:
+    """Return the full room of a cross position: what was kept when its guard began, before that what it has now."""
+    return entry_room(trade) if kept is None else kept
 
 
 def decide_cross(facts: Facts, rule: GuardRule, *, now: datetime) -> CrossDeed | Hold:

@@ -16,7 +16,7 @@ from axisor.domain.trades import Trade
 from axisor.domain.units import Price, usd_number
 from axisor.features.margin_guard.conflicts import Conflict
 from axisor.features.margin_guard.deeds import OtherTrade, Spending
-from axisor.features.margin_guard.marks import full_room, is_at_or_beyond, step_price, with_margin
+from axisor.features.margin_guard.marks import is_at_or_beyond, measure_of, step_price, with_margin
 from axisor.features.margin_guard.plan import ENDS, PlannedEvent, What, fires_now, plan, standing_stop
 from axisor.features.margin_guard.policy import margin_at_leverage_one_sats
 from axisor.features.margin_guard.rule import GuardRule
@@ -134,7 +134,7 @@ def ladder(
     Args:
         cross_room: The full room of the cross position, where `trade` is that and the rule one of `as_cross_rule`.
     """
-    full = full_room(trade) if cross_room is None else cross_room
+    full = measure_of(trade, cross_room=cross_room)
     planned = plan(
         trade,
         rule,
@@ -157,7 +157,8 @@ def ladder(
                 spent_sats=spending.position_spent_sats,
                 fee_rate=fee_rate,
                 user_stop_price=user_stop_price,
-                cross_room=cross_room,
+                full=full,
+                is_cross=cross_room is not None,
             )
         ),
         covered_to_price=usd_number(planned.covered_to_price),
@@ -245,15 +246,15 @@ def _events(
     spent_sats: int,
     fee_rate: Fraction,
     user_stop_price: Price | None,
-    cross_room: Fraction | None,
+    full: Fraction,
+    is_cross: bool,
 ) -> Iterable[LadderEvent]:
-    full = full_room(trade) if cross_room is None else cross_room
     for event in events:
         if event.what is What.TOP_UP:
             spent_sats += event.sats
             trade = with_margin(trade, trade.margin_sats + event.sats)
         # A trade that is reduced goes on as another one; the cross position stays what it is.
-        is_other = cross_room is None and event.quantity_usd != trade.quantity_usd
+        is_other = not is_cross and event.quantity_usd != trade.quantity_usd
         has_ended = event.what in ENDS or is_other
         stop = None if has_ended else _stop_before_liquidation(trade, rule, full, user_stop_price)
         if has_ended:

@@ -31,6 +31,11 @@ def full_room(trade: Trade) -> Fraction:
     return distance(side=trade.side, price=entry_price, liquidation_price=liquidation)
 
 
+def measure_of(trade: Trade, *, cross_room: Fraction | None) -> Fraction:
+    """Return full room: of a cross position what was kept when its guard began, of a trade what its entry says."""
+    return full_room(trade) if cross_room is None else cross_room
+
+
 def entry_room(trade: Trade) -> Fraction:
     """Return the distance to liquidation as it stands, at the entry price."""
     return distance(side=trade.side, price=trade.price, liquidation_price=trade.liquidation_price)

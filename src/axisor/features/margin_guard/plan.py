@@ -36,7 +36,7 @@ from axisor.features.margin_guard.deeds import (
     Spending,
     WarnDeed,
 )
-from axisor.features.margin_guard.marks import full_room, is_at_or_beyond, nearer_end, step_price, with_margin
+from axisor.features.margin_guard.marks import is_at_or_beyond, measure_of, nearer_end, step_price, with_margin
 from axisor.features.margin_guard.policy import decide, price_wake_ups, rungs_ready_again, safety_stop_price
 from axisor.features.margin_guard.rule import GIVE_UP, GuardRule
 from axisor.features.margin_guard.steps import TOP_UPS, Close, Notify
@@ -163,7 +163,7 @@ def plan(
         from_price: Where the price stands now: a step whose mark lies behind is due there. None: before every mark.
         cross_room: The full room of the cross position, where `trade` is that: reduced by orders, without a stop.
     """
-    full = full_room(trade) if cross_room is None else cross_room
+    full = measure_of(trade, cross_room=cross_room)
     cost_sats = opening_cost_sats(trade)
     if rule is None:
         returns_sats = _returns(trade, trade.stop_loss_price, fee_rate)
@@ -244,7 +244,7 @@ def walk(
     facts = Facts(
         trade=trade,
         trigger_price=trade.price if from_price is None else from_price,
-        full_room=full_room(trade) if cross_room is None else cross_room,
+        full_room=measure_of(trade, cross_room=cross_room),
         rungs=rungs,
         pending=(),
         spending=replace(spending, blocked_until=None),
@@ -315,8 +315,8 @@ def fires_now(trade: Trade, rule: GuardRule, price: Price, *, full: Fraction | N
 
     Of several the one nearest to liquidation. Words to the owner do not count.
     """
-    full = full_room(trade) if full is None else full
-    passed = [step_price(trade, rung, full=full) for rung in rule.rungs if not isinstance(rung.action, Notify)]
+    room = measure_of(trade, cross_room=full)
+    passed = [step_price(trade, rung, full=room) for rung in rule.rungs if not isinstance(rung.action, Notify)]
     if rule.give_up_price is not None:
         passed.append(rule.give_up_price)
     reached = [mark for mark in passed if is_at_or_beyond(trade.side, price, mark)]

@@ -21,11 +21,11 @@ from axisor.features.execution.cross_positions import StoredCross, find_cross
 from axisor.features.execution.positions import StoredPosition, find_position, list_positions
 from axisor.features.margin_guard import repository
 from axisor.features.margin_guard.conflicts import Conflict, ConflictKind, find_conflicts
-from axisor.features.margin_guard.cross_policy import as_cross_rule, trade_of_position
+from axisor.features.margin_guard.cross_policy import as_cross_rule, room_of_position, trade_of_position
 from axisor.features.margin_guard.deeds import OtherTrade, Spending
 from axisor.features.margin_guard.inheritance import effective_rule, rule_for
 from axisor.features.margin_guard.ladder import Ladder, conflict_view, ladder
-from axisor.features.margin_guard.marks import entry_room, full_room, step_price
+from axisor.features.margin_guard.marks import full_room, step_price
 from axisor.features.margin_guard.new_trades import is_offered, preset_for
 from axisor.features.margin_guard.plan import fires_now
 from axisor.features.margin_guard.repository import AccountScope, CrossScope, RuleScope, TradeScope, UserScope
@@ -672,7 +672,7 @@ def _cross_under(rule: GuardRule, holdings: _Holdings, stored: StoredCross) -> _
     trade = trade_of_position(stored.position)
     if trade is None:
         return None
-    full = entry_room(trade) if stored.full_room is None else stored.full_room
+    full = room_of_position(trade, stored.full_room)
     running_margin_sats = stored.position.running_margin_sats
     held = replace(holdings.book, cross=rule).rule_of_cross(
         trade, running_margin_sats=running_margin_sats, full_room=full
